@@ -1,0 +1,73 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// Imports go only downward. Each edge is declared here and checked by the build
+// (`--explicit-target-dependency-import-check error`).
+
+let settings: [SwiftSetting] = [.enableUpcomingFeature("MemberImportVisibility")]
+
+let package = Package(
+  name: "lockstep",
+  products: [
+    .library(name: "Lockstep", targets: ["Lockstep"]),
+    .executable(name: "lockstep", targets: ["Command"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+  ],
+  targets: [
+    // MARK: - The command and the library's front
+
+    .executableTarget(
+      name: "Command",
+      dependencies: [
+        "Collectives", "Datasets", "Kernels", "Layers", "Models", "Reports", "Tensors", "Training",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "Lockstep",
+      dependencies: ["Collectives", "Datasets", "Layers", "Models", "Tensors", "Training"],
+      swiftSettings: settings),
+
+    // MARK: - Models and reports
+
+    .target(name: "Models", dependencies: ["Layers", "Tensors"], swiftSettings: settings),
+    .target(
+      name: "Reports", dependencies: ["Layers", "Tensors", "Training"], swiftSettings: settings),
+
+    // MARK: - The engine
+
+    .target(
+      name: "Training",
+      dependencies: ["Collectives", "CPlatform", "Datasets", "Kernels", "Layers", "Tensors"],
+      swiftSettings: settings),
+
+    // MARK: - Layers and data sets
+
+    .target(
+      name: "Layers", dependencies: ["Collectives", "Kernels", "Tensors"], swiftSettings: settings),
+    .target(name: "Datasets", dependencies: ["CZlib", "Tensors"], swiftSettings: settings),
+
+    // MARK: - Compute and communication
+
+    .target(name: "Kernels", dependencies: ["COneDNN", "CPlatform", "Tensors"], swiftSettings: settings),
+    .target(
+      name: "Collectives", dependencies: ["CMPI", "CPlatform", "Tensors"], swiftSettings: settings),
+
+    // MARK: - Foundations
+
+    .target(name: "Tensors", swiftSettings: settings),
+
+    // MARK: - System libraries
+
+    .target(name: "CPlatform", linkerSettings: [.linkedLibrary("gomp")]),
+    .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+    // MARK: - Tests
+
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
+  ]
+)

@@ -1,0 +1,23 @@
+#pragma once
+#include <stdint.h>
+
+/// oneDNN's Debian build runs on OpenMP; every thread that creates or runs primitives asks for one OpenMP thread.
+void platform_set_openmp_threads(int count);
+
+/// Sets flush-to-zero and denormals-are-zero for the calling thread.
+void platform_flush_denormals(void);
+
+/// The number of CPUs the calling thread may run on.
+int platform_available_cpus(void);
+
+/// A hint to the processor that the caller is spinning.
+void platform_spin_hint(void);
+
+/// Sleeps while `*word == expected`, until woken or until `timeout_microseconds` have passed.
+void platform_futex_wait(const void *word, uint32_t expected, int64_t timeout_microseconds);
+
+/// Wakes every thread that sleeps on `word`.
+void platform_futex_wake_all(const void *word);
+
+/// The processor's model name, as /proc/cpuinfo or the architecture gives it.
+void platform_cpu_name(char *name, int capacity);

@@ -1,0 +1,71 @@
+#define _GNU_SOURCE
+#include "CPlatform.h"
+
+#include <linux/futex.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+extern void omp_set_num_threads(int);
+
+void platform_set_openmp_threads(int count) { omp_set_num_threads(count); }
+
+void platform_flush_denormals(void) {
+#if defined(__x86_64__)
+  // Bit 15: flush to zero. Bit 6: denormals are zero.
+  _mm_setcsr(_mm_getcsr() | 0x8040);
+#elif defined(__aarch64__)
+  uint64_t fpcr;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+  __asm__ volatile("msr fpcr, %0" : : "r"(fpcr | (1ULL << 24)));
+#endif
+}
+
+int platform_available_cpus(void) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return (int)sysconf(_SC_NPROCESSORS_ONLN);
+  return CPU_COUNT(&set);
+}
+
+void platform_spin_hint(void) {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+void platform_futex_wait(const void *word, uint32_t expected, int64_t timeout_microseconds) {
+  struct timespec timeout = {timeout_microseconds / 1000000, (timeout_microseconds % 1000000) * 1000};
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &timeout, NULL, 0);
+}
+
+void platform_futex_wake_all(const void *word) {
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+void platform_cpu_name(char *name, int capacity) {
+  snprintf(name, (size_t)capacity, "unknown");
+  FILE *file = fopen("/proc/cpuinfo", "r");
+  if (!file) return;
+  char line[512];
+  while (fgets(line, sizeof line, file)) {
+    if (strncmp(line, "model name", 10) != 0) continue;
+    char *value = strchr(line, ':');
+    if (!value) break;
+    value += 1 + strspn(value + 1, " \t");
+    value[strcspn(value, "\n")] = 0;
+    snprintf(name, (size_t)capacity, "%s", value);
+    break;
+  }
+  fclose(file);
+}
