@@ -1,13 +1,9 @@
 #define _GNU_SOURCE
 #include "CPlatform.h"
 
-#include <linux/futex.h>
-#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -42,15 +38,6 @@ void platform_spin_hint(void) {
 #elif defined(__aarch64__)
   __asm__ volatile("yield");
 #endif
-}
-
-void platform_futex_wait(const void *word, uint32_t expected, int64_t timeout_microseconds) {
-  struct timespec timeout = {timeout_microseconds / 1000000, (timeout_microseconds % 1000000) * 1000};
-  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &timeout, NULL, 0);
-}
-
-void platform_futex_wake_all(const void *word) {
-  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 void platform_cpu_name(char *name, int capacity) {

@@ -13,11 +13,5 @@ int platform_available_cpus(void);
 /// A hint to the processor that the caller is spinning.
 void platform_spin_hint(void);
 
-/// Sleeps while `*word == expected`, until woken or until `timeout_microseconds` have passed.
-void platform_futex_wait(const void *word, uint32_t expected, int64_t timeout_microseconds);
-
-/// Wakes every thread that sleeps on `word`.
-void platform_futex_wake_all(const void *word);
-
 /// The processor's model name, as /proc/cpuinfo or the architecture gives it.
 void platform_cpu_name(char *name, int capacity);

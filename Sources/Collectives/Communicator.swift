@@ -1,0 +1,71 @@
+import Tensors
+
+/// A group of ranks that run the same program and meet in collectives.
+///
+/// Every rank calls the same collectives in the same order, each from one thread. There is no averaging and no floating
+/// point here: bytes travel, and sums are made in the tree's order by the extension `Communicator+Sums`.
+///
+/// Cost, for p ranks, latency a per message and b per byte: `broadcast` log2(p) a + n b, `allGather` (p-1) a + n b,
+/// `allToAll` (p-1) a + n b, where n is the bytes a rank ends up sending or receiving.
+public protocol Communicator: AnyObject, Sendable {
+  /// This process's number, 0 ..< size.
+  var rank: Int { get }
+  /// The number of processes.
+  var size: Int { get }
+  /// The number of this group's processes that run on this machine.
+  var localSize: Int { get }
+
+  /// Returns when every rank has called it.
+  func barrier() throws
+
+  /// Copies the root's bytes to every rank.
+  func broadcast(_ bytes: UnsafeMutableRawBufferPointer, root: Int) throws
+
+  /// Completes `bytes`, which consists of one part per rank in rank order, from the part each rank has filled in.
+  ///
+  /// - Parameter counts: the bytes of each rank's part, the same on every rank.
+  func allGather(_ bytes: UnsafeMutableRawBufferPointer, counts: [Int]) throws
+
+  /// Sends part q of `send` to rank q, and receives part q of `receive` from it. Parts are byte ranges.
+  func allToAll(
+    send: UnsafeRawPointer?, parts sendParts: [Range<Int>],
+    receive: UnsafeMutableRawPointer?, parts receiveParts: [Range<Int>]) throws
+
+  /// Ends every rank of the job, at once and without cleaning up.
+  func abort() -> Never
+}
+
+extension Communicator {
+  /// The texts of all ranks, in rank order.
+  package func allGather(_ text: String) throws -> [String] {
+    let bytes = Array(text.utf8)
+    var lengths = [Int](repeating: 0, count: size)
+    lengths[rank] = bytes.count
+    try lengths.withUnsafeMutableBytes { try allGather($0, counts: Array(repeating: MemoryLayout<Int>.size, count: size)) }
+    var all = [UInt8](repeating: 0, count: lengths.reduce(0, +))
+    let start = lengths[..<rank].reduce(0, +)
+    all.replaceSubrange(start..<start + bytes.count, with: bytes)
+    try all.withUnsafeMutableBytes { try allGather($0, counts: lengths) }
+    var texts: [String] = []
+    var offset = 0
+    for length in lengths {
+      texts.append(String(decoding: all[offset..<offset + length], as: UTF8.self))
+      offset += length
+    }
+    return texts
+  }
+
+  /// Runs `body` on every rank and makes all ranks agree on the outcome: if it throws anywhere, it throws everywhere.
+  ///
+  /// The first failing rank's error is thrown on all, so that a missing file on one host ends the whole job with one
+  /// message and no rank waits for another that is gone.
+  package func agree<Result>(_ body: () throws -> Result) throws -> Result {
+    let outcome = Swift.Result { try body() }
+    var complaint = ""
+    if case .failure(let error) = outcome { complaint = "\(error)" }
+    let complaints = try allGather(complaint)
+    guard let first = complaints.firstIndex(where: { !$0.isEmpty }) else { return try outcome.get() }
+    let everywhere = complaints.allSatisfy { $0 == complaints[first] }
+    throw LockstepError(everywhere ? complaints[first] : "rank \(first): \(complaints[first])")
+  }
+}

@@ -1,0 +1,128 @@
+import CMPI
+import Foundation
+import Tensors
+
+/// A call into MPI that did not succeed.
+public struct MPIError: Error, CustomStringConvertible {
+  /// The C function.
+  public let function: String
+  /// MPI's error code.
+  public let code: Int32
+
+  public var description: String {
+    var text = [CChar](repeating: 0, count: Int(MPI_MAX_ERROR_STRING))
+    var length: Int32 = 0
+    MPI_Error_string(code, &text, &length)
+    return "\(function): \(String(decoding: text.prefix(Int(length)).map(UInt8.init), as: UTF8.self))"
+  }
+}
+
+/// Ranks that are processes of an MPI job.
+///
+/// MPI is asked for `MPI_THREAD_FUNNELED`: only the thread that made the communicator calls it. One instance per process.
+public final class MPICommunicator: Communicator {
+  public let rank: Int
+  public let size: Int
+  public let localSize: Int
+  private let world = Handle(lockstep_mpi_comm_world())
+
+  /// MPI's handle, an address that never changes.
+  private struct Handle: @unchecked Sendable {
+    let communicator: MPI_Comm?
+    init(_ communicator: MPI_Comm?) { self.communicator = communicator }
+  }
+
+  /// Whether this process was started by an MPI launcher (Open MPI's, or one that speaks PMI or PMIx, such as srun).
+  public static var isLaunched: Bool {
+    let environment = ProcessInfo.processInfo.environment
+    return ["OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"].contains { environment[$0] != nil }
+  }
+
+  /// Joins the job. The corresponding C function is `MPI_Init_thread`.
+  ///
+  /// - Throws: `LockstepError` if MPI cannot be called from a program with threads.
+  public init() throws {
+    var provided: Int32 = 0
+    try check(MPI_Init_thread(nil, nil, Int32(MPI_THREAD_FUNNELED), &provided), "MPI_Init_thread")
+    guard provided >= MPI_THREAD_FUNNELED else {
+      throw LockstepError("this MPI library does not support programs with threads (MPI_THREAD_FUNNELED)")
+    }
+    try check(MPI_Comm_set_errhandler(world.communicator, lockstep_mpi_errors_return()), "MPI_Comm_set_errhandler")
+    var number: Int32 = 0
+    try check(MPI_Comm_rank(world.communicator, &number), "MPI_Comm_rank")
+    rank = Int(number)
+    try check(MPI_Comm_size(world.communicator, &number), "MPI_Comm_size")
+    size = Int(number)
+    var local: MPI_Comm?
+    try check(
+      MPI_Comm_split_type(world.communicator, Int32(MPI_COMM_TYPE_SHARED), 0, lockstep_mpi_info_null(), &local),
+      "MPI_Comm_split_type")
+    try check(MPI_Comm_size(local, &number), "MPI_Comm_size")
+    localSize = Int(number)
+    try check(MPI_Comm_free(&local), "MPI_Comm_free")
+  }
+
+  /// Leaves the job; every rank must call it. The corresponding C function is `MPI_Finalize`.
+  public func finalize() { MPI_Finalize() }
+
+  /// The corresponding C function is `MPI_Barrier`.
+  public func barrier() throws { try check(MPI_Barrier(world.communicator), "MPI_Barrier") }
+
+  /// The corresponding C function is `MPI_Bcast`.
+  public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, root: Int) throws {
+    var offset = 0
+    // Counts are Int32, so large buffers travel in pieces.
+    while offset < bytes.count {
+      let count = min(bytes.count - offset, 1 << 30)
+      try check(
+        MPI_Bcast(bytes.baseAddress! + offset, Int32(count), lockstep_mpi_byte(), Int32(root), world.communicator),
+        "MPI_Bcast")
+      offset += count
+    }
+  }
+
+  /// The corresponding C function is `MPI_Allgatherv`, in place.
+  public func allGather(_ bytes: UnsafeMutableRawBufferPointer, counts: [Int]) throws {
+    invariant(counts.count == size && counts.reduce(0, +) == bytes.count, "allGather's parts do not fill its buffer")
+    var offsets: [Int] = []
+    var offset = 0
+    for count in counts {
+      offsets.append(offset)
+      offset += count
+    }
+    try check(
+      MPI_Allgatherv(
+        lockstep_mpi_in_place(), 0, lockstep_mpi_byte(), bytes.baseAddress, try counts.map(narrowed),
+        try offsets.map(narrowed), lockstep_mpi_byte(), world.communicator), "MPI_Allgatherv")
+  }
+
+  /// The corresponding C function is `MPI_Alltoallv`.
+  public func allToAll(
+    send: UnsafeRawPointer?, parts sendParts: [Range<Int>],
+    receive: UnsafeMutableRawPointer?, parts receiveParts: [Range<Int>]
+  ) throws {
+    try check(
+      MPI_Alltoallv(
+        send, try sendParts.map { try narrowed($0.count) }, try sendParts.map { try narrowed($0.lowerBound) },
+        lockstep_mpi_byte(), receive, try receiveParts.map { try narrowed($0.count) },
+        try receiveParts.map { try narrowed($0.lowerBound) }, lockstep_mpi_byte(), world.communicator), "MPI_Alltoallv")
+  }
+
+  /// The corresponding C function is `MPI_Abort`.
+  public func abort() -> Never {
+    MPI_Abort(world.communicator, 1)
+    exit(1)
+  }
+
+  /// MPI counts are Int32.
+  private func narrowed(_ count: Int) throws -> Int32 {
+    guard let count = Int32(exactly: count) else {
+      throw LockstepError("a message of \(count) bytes is beyond MPI's limit of \(Int32.max); use more ranks")
+    }
+    return count
+  }
+}
+
+private func check(_ code: Int32, _ function: String) throws {
+  if code != MPI_SUCCESS { throw MPIError(function: function, code: code) }
+}

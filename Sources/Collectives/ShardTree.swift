@@ -1,0 +1,68 @@
+/// The fixed binary tree in which everything that is a sum over shards is added up.
+///
+///     sum(lo, hi) = sum(lo, m) + sum(m, hi),  m - lo the largest power of two below hi - lo
+///
+/// Who computes a node does not change its value, so neither the number of workers nor which shards each one owns
+/// changes the total. A node is an aligned run [k*2^j, (k+1)*2^j), cut off at `count`.
+package struct ShardTree: Hashable, Sendable {
+  /// The number of leaves.
+  package let count: Int
+
+  package init(count: Int) {
+    self.count = count
+  }
+
+  /// Whether the two nodes are the children of one node.
+  package func areSiblings(_ left: Range<Int>, _ right: Range<Int>) -> Bool {
+    let extent = left.count
+    return left.upperBound == right.lowerBound
+      && extent & (extent - 1) == 0
+      && left.lowerBound % (2 * extent) == 0
+      && right.upperBound == min(left.lowerBound + 2 * extent, count)
+  }
+
+  /// The fewest nodes that make up a run of leaves, from left to right: at most 2 log2(count) of them, and one if the
+  /// run is a power of two long and starts at a multiple of its length.
+  package func roots(of run: Range<Int>) -> [Range<Int>] {
+    SumSchedule(self, run.map { $0..<$0 + 1 }).results
+  }
+}
+
+/// The order of additions that turns a left-to-right sequence of nodes into the fewest nodes.
+///
+/// A stack: every source is placed on top, and as long as the two topmost nodes are siblings, the upper is added to the
+/// lower. The result lies in the slots 0 ..< results.count.
+package struct SumSchedule: Hashable, Sendable {
+  package enum Step: Hashable, Sendable {
+    /// Place the source on the stack, in that slot.
+    case place(source: Int, slot: Int)
+    /// slot += slot + 1.
+    case merge(slot: Int)
+  }
+
+  package let steps: [Step]
+  /// The nodes that remain.
+  package let results: [Range<Int>]
+  /// The stack's greatest depth.
+  package let slotCount: Int
+
+  package init(_ tree: ShardTree, _ sources: [Range<Int>]) {
+    var steps: [Step] = []
+    var stack: [Range<Int>] = []
+    var deepest = 0
+    for (source, node) in sources.enumerated() {
+      steps.append(.place(source: source, slot: stack.count))
+      stack.append(node)
+      deepest = max(deepest, stack.count)
+      while stack.count > 1, tree.areSiblings(stack[stack.count - 2], stack[stack.count - 1]) {
+        let right = stack.removeLast()
+        let left = stack.removeLast()
+        stack.append(left.lowerBound..<right.upperBound)
+        steps.append(.merge(slot: stack.count - 1))
+      }
+    }
+    self.steps = steps
+    self.results = stack
+    self.slotCount = deepest
+  }
+}

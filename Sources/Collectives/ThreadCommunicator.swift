@@ -1,0 +1,88 @@
+import Synchronization
+import Tensors
+
+/// Ranks that are threads of one process: for tests, and the communicator of a job of one process.
+public final class ThreadCommunicator: Communicator {
+  public let rank: Int
+  public var size: Int { hub.size }
+  public var localSize: Int { hub.size }
+  private let hub: Hub
+
+  /// What the ranks share: a meeting point, and a table of what each one offers.
+  private final class Hub: Sendable {
+    struct Offer: @unchecked Sendable {  // The offering rank waits until all have read.
+      var bytes: UnsafeRawPointer?
+      var parts: [Range<Int>] = []
+    }
+
+    let size: Int
+    let barrier: Barrier
+    let offers: Mutex<[Offer]>
+
+    init(size: Int) {
+      self.size = size
+      barrier = Barrier(count: size, patience: .oversubscribed)
+      offers = Mutex(Array(repeating: Offer(), count: size))
+    }
+  }
+
+  private init(rank: Int, hub: Hub) {
+    self.rank = rank
+    self.hub = hub
+  }
+
+  /// The communicators of `size` ranks.
+  public static func group(size: Int) -> [ThreadCommunicator] {
+    let hub = Hub(size: size)
+    return (0..<size).map { ThreadCommunicator(rank: $0, hub: hub) }
+  }
+
+  /// The communicator of a process that is alone.
+  public static var alone: ThreadCommunicator { group(size: 1)[0] }
+
+  /// Makes every rank that waits throw, because this one will not come.
+  package func poison() { hub.barrier.poison() }
+
+  public func barrier() throws { try hub.barrier.wait() }
+
+  public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, root: Int) throws {
+    try meet(offering: UnsafeRawPointer(bytes.baseAddress), parts: []) { offers in
+      if rank != root, bytes.count > 0 { bytes.baseAddress!.copyMemory(from: offers[root].bytes!, byteCount: bytes.count) }
+    }
+  }
+
+  public func allGather(_ bytes: UnsafeMutableRawBufferPointer, counts: [Int]) throws {
+    invariant(counts.count == size && counts.reduce(0, +) == bytes.count, "allGather's parts do not fill its buffer")
+    try meet(offering: UnsafeRawPointer(bytes.baseAddress), parts: []) { offers in
+      var offset = 0
+      for (other, count) in counts.enumerated() {
+        if other != rank, count > 0 { (bytes.baseAddress! + offset).copyMemory(from: offers[other].bytes! + offset, byteCount: count) }
+        offset += count
+      }
+    }
+  }
+
+  public func allToAll(
+    send: UnsafeRawPointer?, parts sendParts: [Range<Int>],
+    receive: UnsafeMutableRawPointer?, parts receiveParts: [Range<Int>]
+  ) throws {
+    try meet(offering: send, parts: sendParts) { offers in
+      for (other, part) in receiveParts.enumerated() {
+        let source = offers[other].parts[rank]
+        invariant(source.count == part.count, "rank \(other) sends \(source.count) bytes where \(part.count) are expected")
+        if part.count > 0 { (receive! + part.lowerBound).copyMemory(from: offers[other].bytes! + source.lowerBound, byteCount: part.count) }
+      }
+    }
+  }
+
+  public func abort() -> Never { fatalError("rank \(rank) aborts") }
+
+  /// Shows what every rank offers to `body`; no rank's memory changes before all have read.
+  private func meet(offering bytes: UnsafeRawPointer?, parts: [Range<Int>], _ body: ([Hub.Offer]) -> Void) throws {
+    let offer = Hub.Offer(bytes: bytes, parts: parts)
+    hub.offers.withLock { $0[rank] = offer }
+    try hub.barrier.wait()
+    body(hub.offers.withLock { $0 })
+    try hub.barrier.wait()
+  }
+}

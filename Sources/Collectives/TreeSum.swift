@@ -1,0 +1,59 @@
+/// Adds up arrays in a schedule's order.
+package enum TreeSum {
+  /// Elements per pass: the stack of partial sums stays in the first-level cache.
+  private static let chunk = 512
+
+  /// Adds `sources[i][range]` for all i in the schedule's order.
+  ///
+  /// - Parameters:
+  ///   - sources: one array per source of the schedule.
+  ///   - range: the elements to add.
+  ///   - emit: called with each run of finished elements: the result's number, the offset in the arrays, the sums.
+  @inlinable
+  package static func fold<Element: FloatingPoint & BitwiseCopyable>(
+    _ schedule: SumSchedule, _ sources: [UnsafePointer<Element>], _ range: Range<Int>,
+    emit: (_ result: Int, _ offset: Int, _ sums: UnsafeBufferPointer<Element>) -> Void
+  ) {
+    foldChunks(schedule, sources, range, emit)
+  }
+
+  @usableFromInline
+  @_specialize(where Element == Float)
+  @_specialize(where Element == Double)
+  static func foldChunks<Element: FloatingPoint & BitwiseCopyable>(
+    _ schedule: SumSchedule, _ sources: [UnsafePointer<Element>], _ range: Range<Int>,
+    _ emit: (_ result: Int, _ offset: Int, _ sums: UnsafeBufferPointer<Element>) -> Void
+  ) {
+    if schedule.slotCount == 1, sources.count == 1 {
+      return emit(0, range.lowerBound, .init(start: sources[0] + range.lowerBound, count: range.count))
+    }
+    withUnsafeTemporaryAllocation(of: Element.self, capacity: chunk * max(schedule.slotCount, 1)) { stack in
+      let slots = stack.baseAddress!
+      var offset = range.lowerBound
+      while offset < range.upperBound {
+        let count = min(chunk, range.upperBound - offset)
+        for step in schedule.steps {
+          switch step {
+          case .place(let source, let slot):
+            (slots + slot * chunk).update(from: sources[source] + offset, count: count)
+          case .merge(let slot):
+            let sum = slots + slot * chunk
+            add(sum + chunk, to: sum, count: count)
+          }
+        }
+        for result in 0..<schedule.results.count {
+          emit(result, offset, .init(start: slots + result * chunk, count: count))
+        }
+        offset += count
+      }
+    }
+  }
+
+  /// sum[i] += x[i].
+  @inline(__always)
+  static func add<Element: FloatingPoint>(
+    _ x: UnsafePointer<Element>, to sum: UnsafeMutablePointer<Element>, count: Int
+  ) {
+    for i in 0..<count { sum[i] += x[i] }
+  }
+}

@@ -1,0 +1,69 @@
+import Tensors
+
+/// Small loops over flat arrays.
+package enum Elementwise {
+  /// sum += x.
+  package static func add(_ x: UnsafePointer<Float>, to sum: UnsafeMutablePointer<Float>, count: Int) {
+    for i in 0..<count { sum[i] += x[i] }
+  }
+
+  /// y = x * mask * scale, where the mask is 0 or 1.
+  package static func mask(
+    _ x: UnsafePointer<Float>, by mask: UnsafePointer<UInt8>, scale: Float, y: UnsafeMutablePointer<Float>, count: Int
+  ) {
+    for i in 0..<count { y[i] = x[i] * (Float(mask[i]) * scale) }
+  }
+
+  /// y = x where z > 0, else 0.
+  package static func rectifyGradient(
+    _ dy: UnsafePointer<Float>, where y: UnsafePointer<Float>, dz: UnsafeMutablePointer<Float>, count: Int
+  ) {
+    for i in 0..<count { dz[i] = y[i] <= 0 ? 0 : dy[i] }
+  }
+
+  /// y = x + residual, rectified if asked for. NaN stays NaN.
+  package static func sum(
+    _ x: UnsafePointer<Float>, _ residual: UnsafePointer<Float>, rectify: Bool, y: UnsafeMutablePointer<Float>,
+    count: Int
+  ) {
+    if rectify {
+      for i in 0..<count {
+        let z = x[i] + residual[i]
+        y[i] = z <= 0 ? 0 : z
+      }
+    } else {
+      for i in 0..<count { y[i] = x[i] + residual[i] }
+    }
+  }
+
+  /// Fills each row with the same `count` elements.
+  package static func fillRows(
+    _ y: UnsafeMutablePointer<Float>, with row: UnsafePointer<Float>, rows: Int, count: Int
+  ) {
+    for i in 0..<rows { (y + i * count).update(from: row, count: count) }
+  }
+
+  /// sums += the sum of the rows.
+  package static func addRows(
+    _ x: UnsafePointer<Float>, rows: Int, stride: Int, to sums: UnsafeMutablePointer<Float>, count: Int
+  ) {
+    for i in 0..<rows { add(x + i * stride, to: sums, count: count) }
+  }
+
+  /// Whether an element is infinite or not a number.
+  package static func hasNonFinite(_ x: UnsafePointer<Float>, count: Int) -> Bool {
+    // Any such element makes the sum of zeros x * 0 not a number.
+    var sum = SIMD16<Float>()
+    var i = 0
+    while i + 16 <= count {
+      sum += UnsafeRawPointer(x + i).loadUnaligned(as: SIMD16<Float>.self) * 0
+      i += 16
+    }
+    var total = sum.sum()
+    while i < count {
+      total += x[i] * 0
+      i += 1
+    }
+    return total.isNaN
+  }
+}

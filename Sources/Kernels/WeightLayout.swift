@@ -1,0 +1,60 @@
+import COneDNN
+import Tensors
+
+/// How a parameter lies in memory: the layout its kernels want, against the plain one that files hold.
+///
+/// The optimizer is elementwise, so parameters, gradients and momenta all live in the kernels' layout; only loading and
+/// saving translate. Blocked layouts pad channels with zeros, which stay zero: gradients of the padding are zero.
+package final class WeightLayout: Sendable {
+  /// The plain, row-major shape.
+  package let shape: [Int]
+  /// Elements in the kernels' layout, including padding.
+  package let count: Int
+
+  private let reorders: (pack: Primitive, unpack: Primitive)?
+
+  /// A parameter whose kernels take it as it is; `count` may add padding at the end.
+  package init(plain shape: [Int], paddedCount: Int? = nil) {
+    self.shape = shape
+    count = paddedCount ?? shape.reduce(1, *)
+    reorders = nil
+  }
+
+  init(shape: [Int], plain: dnnl_memory_desc_t, kernel: dnnl_memory_desc_t) {
+    self.shape = shape
+    count = withUnsafePointer(to: kernel) { dnnl_memory_desc_get_size($0) } / MemoryLayout<Float>.size
+    reorders = (Reorder.primitive(from: plain, to: kernel), Reorder.primitive(from: kernel, to: plain))
+  }
+
+  /// Copies from the plain layout.
+  package func pack(_ plain: UnsafePointer<Float>, to packed: UnsafeMutablePointer<Float>, _ context: KernelContext) {
+    if let reorders {
+      context.run(reorders.pack, plain, packed)
+    } else {
+      packed.update(from: plain, count: shape.reduce(1, *))
+    }
+  }
+
+  /// Copies to the plain layout.
+  package func unpack(_ packed: UnsafePointer<Float>, to plain: UnsafeMutablePointer<Float>, _ context: KernelContext) {
+    if let reorders {
+      context.run(reorders.unpack, packed, plain)
+    } else {
+      plain.update(from: packed, count: shape.reduce(1, *))
+    }
+  }
+}
+
+/// Copies from one layout to another.
+package enum Reorder {
+  static func primitive(from source: dnnl_memory_desc_t, to destination: dnnl_memory_desc_t) -> Primitive {
+    Primitive(
+      PrimitiveDescriptor(reorder: source, to: destination), [(DNNL_ARG_FROM, source), (DNNL_ARG_TO, destination)])
+  }
+
+  /// Copies `samples` samples from one layout to another of the same shape.
+  package static func primitive(from source: ActivationLayout, to destination: ActivationLayout, samples: Int) -> Primitive {
+    primitive(
+      from: OneDNN.descriptor(source, samples: samples), to: OneDNN.descriptor(destination, samples: samples))
+  }
+}

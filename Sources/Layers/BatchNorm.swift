@@ -1,0 +1,210 @@
+import Kernels
+import Tensors
+
+/// Batch normalization, its statistics over the global batch by default.
+///
+///     y = (x - mean) * rstd * weight + bias,   rstd = 1 / sqrt(variance + epsilon)
+///
+/// x, y: [N, C, H, W] or [N, F]; per channel. Training takes mean and variance from the batch (which part of it says
+/// `statistics`) and keeps running ones, `running = (1 - momentum) * running + momentum * batch`, the variance
+/// unbiased, by n / (n - 1). Evaluation takes the running ones and never communicates.
+///
+/// Source: Ioffe, Szegedy 2015, arXiv:1502.03167, algorithm 1; names and defaults are those of PyTorch's `BatchNorm2d`.
+public struct BatchNorm: Layer {
+  var epsilon: Float
+  var momentum: Float?
+  var affine: Bool
+  var statistics: Statistics
+
+  /// - Parameters:
+  ///   - momentum: nil averages all batches so far with equal weights.
+  ///   - affine: whether weight and bias are learned.
+  public init(
+    epsilon: Float = 1e-5, momentum: Float? = 0.1, affine: Bool = true, statistics: Statistics = .sync
+  ) {
+    self.epsilon = epsilon
+    self.momentum = momentum
+    self.affine = affine
+    self.statistics = statistics
+  }
+
+  public func build(_ x: Value, in network: NetworkBuilder) throws -> Value {
+    if case .ghost(let count) = statistics, count < 1 { throw network.error("ghost batches need at least one sample") }
+    let x = network.blocked(x)
+    let norm = BatchNormState(self, x.layout, network)
+    let centred = statistics == .frozen ? x : network.append(BatchNormMoments(network.path, norm, x, network.alias(of: x)))
+    return network.append(BatchNormTransform(network.path, norm, centred, network.value(x.shape)))
+  }
+}
+
+/// First half: the batch's moments forward, the gradient of x backward. Ends a segment, because both need other samples.
+final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable {
+  let wiring: Wiring
+  let norm: BatchNormState
+  var statistics: Statistics { norm.layer.statistics }
+  let meetsForward = true
+  var sumCount: Int { 2 * norm.channels }
+  private var moments: SumColumns!
+
+  init(_ name: String, _ norm: BatchNormState, _ x: Value, _ y: Value) {
+    self.norm = norm
+    wiring = Wiring(name, [x], y)
+  }
+
+  var kind: String { "BatchNorm moments" }
+  var parameters: [Parameter] { [norm.runningMean, norm.runningVariance] }
+  var backwardReadsInputs: Bool { true }
+  var flopsPerSample: Int { 3 * norm.layout.shape.count }
+
+  func join(_ sums: SumColumns, _ target: CompileTarget) { moments = sums }
+
+  /// sum(x), sum(x^2)
+  func forward(_ slice: Slice) {
+    guard slice.isTraining else { return }
+    let piece = moments.piece(slice, group: slice.group(statistics))
+    ChannelSums.addMoments(of: slice[inputs[0]], norm.layout, samples: slice.count, to: piece)
+  }
+
+  // ---- all-reduce: 2C sums ----
+
+  /// mean = sum(x) / n,   variance = sum(x^2) / n - mean^2
+  func receive(_ worker: Worker) {
+    for group in worker.groups(statistics) {
+      let total = moments.total(worker, group: group)
+      let coefficients = norm.coefficients(worker, group: group)
+      let n = Double(norm.count(group, worker))
+      for c in 0..<norm.channels {
+        let mean = total[c] / n
+        var variance = total[norm.channels + c] / n - mean * mean
+        // What remains below Double's resolution of the squares is rounding: the channel is constant.
+        if variance < mean * mean * 0x1p-50 { variance = 0 }
+        coefficients.set(c, mean: mean, variance: variance, epsilon: norm.layer.epsilon)
+        coefficients.unbiasedVariance[c] = Float(variance * n / (n - 1))
+      }
+      norm.applyAffine(worker.parameters, coefficients)
+    }
+  }
+
+  /// dx = weight * rstd * (dy - mean(dy) - xhat * mean(dy * xhat))
+  func backward(_ slice: Slice) {
+    guard let dx = slice.inputGradient(self, 0) else { return }
+    let k = norm.coefficients(slice.worker, group: slice.group(statistics))
+    Normalize.backward(
+      slice.gradient(output), x: slice[inputs[0]], mean: k.mean, scale: k.scale, meanGradient: k.meanGradient,
+      slope: k.slope, dx: dx, norm.layout, samples: slice.count)
+  }
+
+  /// The batch's statistics take the way of the gradients. With several groups they are averaged; a group's are counted
+  /// in its first shard.
+  func finishBackward(_ shard: Shard) {
+    let groups = shard.worker.partition.groups(statistics).groups
+    let (mean, variance) = (shard.gradient(norm.runningMean), shard.gradient(norm.runningVariance))
+    mean.update(repeating: 0, count: norm.channels)
+    variance.update(repeating: 0, count: norm.channels)
+    let weight = 1 / Float(groups.count)
+    for group in shard.groups(statistics) where groups[group].shards.lowerBound == shard.number {
+      let k = norm.coefficients(shard.worker, group: group)
+      for c in 0..<norm.channels {
+        mean[c] += weight * k.mean[c]
+        variance[c] += weight * k.unbiasedVariance[c]
+      }
+    }
+  }
+}
+
+/// Second half: the normalization forward, the sums of the gradient backward. Begins a segment.
+///
+/// May also add a residual and rectify, in the same pass: y = relu((x - mean) * rstd * weight + bias + residual).
+final class BatchNormTransform: Operation, MeetingParticipant, @unchecked Sendable {
+  let wiring: Wiring
+  let norm: BatchNormState
+  var rectifies = false
+  var statistics: Statistics { norm.layer.statistics }
+  let meetsForward = false
+  var sumCount: Int { 2 * norm.channels }
+  private var gradientSums: SumColumns!
+
+  init(_ name: String, _ norm: BatchNormState, _ x: Value, _ y: Value) {
+    self.norm = norm
+    wiring = Wiring(name, [x], y)
+  }
+
+  var kind: String { "BatchNorm" + (inputs.count > 1 ? " + residual" : "") + (rectifies ? " + ReLU" : "") }
+  var parameters: [Parameter] {
+    norm.affine.map { [$0.weight, $0.bias] } ?? []
+      + (statistics == .frozen ? [norm.runningMean, norm.runningVariance] : [])
+  }
+  var isCheap: Bool { true }
+  var backwardReadsInputs: Bool { true }
+  var backwardReadsOutput: Bool { rectifies }
+  var flopsPerSample: Int { 3 * norm.layout.shape.count }
+
+  func compile(_ target: CompileTarget) { norm.allocate(target) }
+
+  func join(_ sums: SumColumns, _ target: CompileTarget) { gradientSums = sums }
+
+  func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {
+    if mode == .evaluation || statistics == .frozen { norm.takeRunningStatistics(parameters) }
+  }
+
+  private func coefficients(_ slice: Slice) -> BatchNormCoefficients {
+    slice.isTraining && statistics != .frozen
+      ? norm.coefficients(slice.worker, group: slice.group(statistics)) : norm.running
+  }
+
+  /// y = (x - mean) * rstd * weight + bias
+  func forward(_ slice: Slice) {
+    let k = coefficients(slice)
+    Normalize.forward(
+      slice[inputs[0]], mean: k.mean, scale: k.scale, bias: k.bias,
+      residual: inputs.count > 1 ? UnsafePointer(slice[inputs[1]]) : nil, rectify: rectifies, y: slice[output],
+      norm.layout, samples: slice.count)
+  }
+
+  /// sum(dy), sum(dy * (x - mean))
+  func backward(_ slice: Slice) {
+    let k = coefficients(slice)
+    let dz = slice.inputGradient(self, 0) ?? slice.worker.gradientScratch[0]
+    let group = statistics == .frozen ? 0 : slice.group(statistics)
+    ChannelSums.addGradientSums(
+      of: slice.gradient(output), y: rectifies ? UnsafePointer(slice[output]) : nil, x: slice[inputs[0]], mean: k.mean,
+      dz: dz, norm.layout, samples: slice.count, to: gradientSums.piece(slice, group: group))
+    if inputs.count > 1, let dResidual = slice.inputGradient(self, 1) {
+      dResidual.update(from: dz, count: slice.count * norm.layout.sampleStride)
+    }
+    if statistics == .frozen { Normalize.backwardFrozen(dz, scale: k.scale, norm.layout, samples: slice.count) }
+  }
+
+  // ---- all-reduce: 2C sums ----
+
+  /// mean(dy),   rstd^2 * mean(dy * (x - mean)) = rstd * mean(dy * xhat)
+  func receive(_ worker: Worker) {
+    for group in worker.groups(statistics) {
+      let total = gradientSums.total(worker, group: group)
+      let k = norm.coefficients(worker, group: group)
+      let n = Double(norm.count(group, worker))
+      for c in 0..<norm.channels {
+        k.meanGradient[c] = Float(total[c] / n)
+        k.slope[c] = Float(k.rstd[c] * k.rstd[c] * total[norm.channels + c] / n)
+      }
+    }
+  }
+
+  /// dBias = sum(dy),   dWeight = sum(dy * xhat)
+  func finishBackward(_ shard: Shard) {
+    guard let (weight, bias) = norm.affine else { return }
+    let (dWeight, dBias) = (shard.gradient(weight), shard.gradient(bias))
+    let groups = shard.groups(statistics == .frozen ? .sync : statistics)
+    for c in 0..<norm.channels {
+      var (weightSum, biasSum) = (0.0, 0.0)
+      for group in groups {
+        let piece = gradientSums.piece(shard, group: group)
+        let k = statistics == .frozen ? norm.running : norm.coefficients(shard.worker, group: group)
+        weightSum += k.rstd[c] * piece[norm.channels + c]
+        biasSum += piece[c]
+      }
+      dWeight[c] = Float(weightSum)
+      dBias[c] = Float(biasSum)
+    }
+  }
+}

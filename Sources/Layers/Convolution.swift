@@ -1,0 +1,128 @@
+import Kernels
+import Tensors
+
+/// Two-dimensional convolution (in PyTorch's sense, a correlation).
+///
+///     y[n, k, i, j] = bias[k] + sum_{c, r, s} x[n, c, i * stride + r * dilation - padding, ...] * weight[k, c, r, s]
+///
+/// x: [N, C, H, W], weight: [K, C / groups, R, S], y: [N, K, H', W'],
+/// H' = (H + 2 padding - dilation (R - 1) - 1) / stride + 1.
+/// Begins He normal by default (fan out, as torchvision's networks), the bias as PyTorch's `Conv2d`.
+public struct Convolution: Layer {
+  var outputs: Int
+  var kernel: Int
+  var stride: Int
+  var padding: Int
+  var dilation: Int
+  var groups: Int
+  var hasBias: Bool
+
+  public init(
+    _ outputs: Int, kernel: Int, stride: Int = 1, padding: Int = 0, dilation: Int = 1, groups: Int = 1,
+    bias: Bool = true
+  ) {
+    self.outputs = outputs
+    self.kernel = kernel
+    self.stride = stride
+    self.padding = padding
+    self.dilation = dilation
+    self.groups = groups
+    hasBias = bias
+  }
+
+  public func build(_ x: Value, in network: NetworkBuilder) throws -> Value {
+    let extent = dilation * (kernel - 1) + 1
+    guard min(outputs, kernel, stride, dilation, groups) > 0, padding >= 0 else {
+      throw network.error("a convolution's outputs, kernel, stride, dilation and groups must be positive")
+    }
+    guard x.shape.height + 2 * padding >= extent, x.shape.width + 2 * padding >= extent else {
+      throw network.error("a kernel of \(extent)x\(extent) does not fit into an image of \(x.shape), padded by \(padding)")
+    }
+    guard x.shape.channels % groups == 0, outputs % groups == 0 else {
+      throw network.error("\(groups) groups do not divide \(x.shape.channels) inputs and \(outputs) outputs")
+    }
+    let shape = SampleShape(
+      channels: outputs, height: (x.shape.height + 2 * padding - extent) / stride + 1,
+      width: (x.shape.width + 2 * padding - extent) / stride + 1)
+    // oneDNN's kernels for the first layer take up to three plain channels; all others want blocks.
+    let x = x.block == 1 && x.shape.channels <= 3 && groups == 1 ? x : network.blocked(x)
+    let area = kernel * kernel
+    let fanIn = x.shape.channels / groups * area
+    let weight = network.parameter(
+      "weight", [outputs, x.shape.channels / groups, kernel, kernel], .weight,
+      .heNormal(fanOut: outputs / groups * area))
+    let bias = hasBias ? network.parameter("bias", [outputs], .bias, .standard(fanIn: fanIn)) : nil
+    return network.append(
+      ConvolutionOperation(network.path, self, x, network.value(shape), weight, bias))
+  }
+}
+
+final class ConvolutionOperation: Operation, @unchecked Sendable {
+  let wiring: Wiring
+  private let geometry: ConvolutionGeometry
+  private let weight: Parameter
+  private let bias: Parameter?
+  private var kernel: ConvolutionKernel!
+  private var forwardWeight = AlignedBuffer<Float>(count: 0)
+  private var backwardWeight = AlignedBuffer<Float>(count: 0)
+  private var sliceSize = 1
+
+  init(_ name: String, _ layer: Convolution, _ x: Value, _ y: Value, _ weight: Parameter, _ bias: Parameter?) {
+    geometry = ConvolutionGeometry(
+      input: x.layout, output: y.layout, kernelHeight: layer.kernel, kernelWidth: layer.kernel, stride: layer.stride,
+      padding: layer.padding, dilation: layer.dilation, groups: layer.groups, hasBias: layer.hasBias)
+    self.weight = weight
+    self.bias = bias
+    wiring = Wiring(name, [x], y)
+  }
+
+  var kind: String {
+    "Convolution \(geometry.kernelHeight)x\(geometry.kernelWidth)" + (geometry.stride > 1 ? " /\(geometry.stride)" : "")
+  }
+  var parameters: [Parameter] { [weight] + (bias.map { [$0] } ?? []) }
+  var backwardReadsInputs: Bool { true }
+  var flopsPerSample: Int { 2 * weight.count * output.shape.positions }
+  var implementations: [String] { kernel.implementations(samples: sliceSize) }
+
+  func compile(_ target: CompileTarget) {
+    sliceSize = target.sliceSize
+    kernel = ConvolutionKernel(geometry, samples: sliceSize, needsInputGradient: wiring.needsInputGradient[0])
+    weight.layout = kernel.weightLayout
+    if let layout = kernel.biasLayout { bias?.layout = layout }
+    forwardWeight = AlignedBuffer(count: kernel.forwardWeightCount)
+    backwardWeight = AlignedBuffer(count: kernel.backwardWeightCount)
+  }
+
+  func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {
+    kernel.prepare(
+      weight: parameters + weight.offset, forward: forwardWeight.start,
+      backward: mode == .training ? backwardWeight.start : nil, context)
+  }
+
+  func forward(_ slice: Slice) {
+    kernel.forward(
+      slice[inputs[0]], weight: forwardWeight.count > 0 ? UnsafePointer(forwardWeight.start) : slice.parameter(weight),
+      bias: bias.map { slice.parameter($0) }, y: slice[output], samples: slice.count, slice.kernels)
+  }
+
+  func backward(_ slice: Slice) {
+    let dy = slice.gradient(output)
+    if let dx = slice.inputGradient(self, 0) {
+      kernel.backwardData(
+        dy, weight: backwardWeight.count > 0 ? UnsafePointer(backwardWeight.start) : slice.parameter(weight), dx: dx,
+        samples: slice.count, slice.kernels)
+    }
+    let dWeight = slice.shard.gradient(weight)
+    let dBias = bias.map { slice.shard.gradient($0) }
+    if slice.isFirstOfShard {
+      kernel.backwardWeights(
+        slice[inputs[0]], dy, dWeight: dWeight, dBias: dBias, samples: slice.count, slice.kernels)
+    } else {
+      let scratch = slice.worker.parameterScratch
+      kernel.backwardWeights(
+        slice[inputs[0]], dy, dWeight: scratch, dBias: scratch + weight.layout.count, samples: slice.count, slice.kernels)
+      Elementwise.add(scratch, to: dWeight, count: weight.layout.count)
+      if let bias, let dBias { Elementwise.add(scratch + weight.layout.count, to: dBias, count: bias.count) }
+    }
+  }
+}

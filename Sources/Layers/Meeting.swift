@@ -1,0 +1,65 @@
+import Collectives
+import Tensors
+
+/// An operation that needs a sum over more samples than its worker has.
+package protocol MeetingParticipant: Operation {
+  var statistics: Statistics { get }
+  /// Whether it meets at the end of the forward pass of its segment, rather than of the backward pass.
+  var meetsForward: Bool { get }
+  /// The Doubles it sums.
+  var sumCount: Int { get }
+  /// Takes its columns of the sums it shares with the meeting's others.
+  func join(_ sums: SumColumns, _ target: CompileTarget)
+  /// Goes on from the totals, on every worker.
+  func receive(_ worker: Worker)
+}
+
+/// One participant's columns of the sums of a meeting.
+package struct SumColumns: Sendable {
+  let sums: GroupSums
+  let first: Int
+
+  /// The columns of a slice's piece, to add to.
+  func piece(_ slice: Slice, group: Int) -> UnsafeMutablePointer<Double> { piece(slice.shard, group: group) }
+
+  func piece(_ shard: Shard, group: Int) -> UnsafeMutablePointer<Double> { sums.row(shard, group: group) + first }
+
+  /// The columns of a group's total.
+  func total(_ worker: Worker, group: Int) -> UnsafePointer<Double> { sums.total(group: group, worker) + first }
+}
+
+/// The end of a segment: all operations there that need a sum over workers get it by one all-reduce.
+package struct Meeting: Sendable {
+  private let participants: [any MeetingParticipant]
+  private let sums: GroupSums
+  private let communicates: Bool
+
+  /// The meetings of the participants, one for each kind of statistics among them.
+  package static func meetings(of participants: [any MeetingParticipant], _ target: CompileTarget) -> [Meeting] {
+    var kinds: [Statistics] = []
+    for participant in participants where !kinds.contains(participant.statistics) { kinds.append(participant.statistics) }
+    return kinds.map { kind in Meeting(kind, participants.filter { $0.statistics == kind }, target) }
+  }
+
+  private init(_ statistics: Statistics, _ participants: [any MeetingParticipant], _ target: CompileTarget) {
+    self.participants = participants
+    communicates = statistics != .frozen
+    let width = participants.reduce(0) { $0 + $1.sumCount }
+    sums = GroupSums(communicates ? statistics : .sync, width: width, target)
+    var column = 0
+    for participant in participants {
+      participant.join(SumColumns(sums: sums, first: column), target)
+      column += participant.sumCount
+    }
+  }
+
+  /// Prepares the rows of a shard to be added to.
+  package func open(_ shard: Shard) { sums.clear(shard) }
+
+  /// Sums up and lets the participants go on.
+  package func meet(_ worker: Worker) throws {
+    guard communicates else { return }
+    try sums.allReduce(worker)
+    for participant in participants { participant.receive(worker) }
+  }
+}

@@ -1,0 +1,110 @@
+import Kernels
+import Tensors
+
+/// One step of the computation, forward and backward, on a slice of a shard.
+///
+/// Contract: `forward` overwrites the output. `backward` overwrites the gradients of the inputs; where a value has several
+/// consumers, the engine adds them up. Parameter gradients are overwritten by a shard's first slice and added to by the
+/// later ones. No operation looks at other samples than its slice's, except through a `Meeting`.
+///
+/// Conforming classes are `@unchecked Sendable`: kernels are made while the network is compiled, by one thread; what
+/// changes in a step is kept per worker, and each worker touches its own.
+package protocol Operation: AnyObject, Sendable {
+  var wiring: Wiring { get }
+  /// What it is, for tables: "Linear".
+  var kind: String { get }
+  var parameters: [Parameter] { get }
+
+  // MARK: - What the compiler asks
+
+  /// Whether computing the output again costs less than keeping it.
+  var isCheap: Bool { get }
+  /// Whether `backward` reads the inputs.
+  var backwardReadsInputs: Bool { get }
+  /// Whether `backward` reads the output.
+  var backwardReadsOutput: Bool { get }
+  /// Multiplications and additions of one sample's forward pass.
+  var flopsPerSample: Int { get }
+  /// Which implementations compute it.
+  var implementations: [String] { get }
+
+  /// Makes the kernels and the per-worker memory.
+  func compile(_ target: CompileTarget)
+
+  // MARK: - What the engine calls
+
+  /// Derives what the kernels need from changed parameters; called by one worker.
+  func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext)
+
+  func forward(_ slice: Slice)
+  func backward(_ slice: Slice)
+
+  /// Completes the parameter gradients of a shard, after its last slice's `backward`.
+  func finishBackward(_ shard: Shard)
+}
+
+extension Operation {
+  package var parameters: [Parameter] { [] }
+  package var isCheap: Bool { false }
+  package var backwardReadsInputs: Bool { false }
+  package var backwardReadsOutput: Bool { false }
+  package var implementations: [String] { [] }
+  package func compile(_ target: CompileTarget) {}
+  package func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {}
+  package func finishBackward(_ shard: Shard) {}
+
+  package var name: String { wiring.name }
+  package var inputs: [Value] { wiring.inputs }
+  package var output: Value { wiring.output }
+}
+
+/// An operation's place in the network.
+package final class Wiring: @unchecked Sendable {  // Written only while a network is compiled, by one thread.
+  /// The layer's name.
+  package let name: String
+  package fileprivate(set) var inputs: [Value]
+  package var output: Value
+  /// Whether the gradient of each input is wanted.
+  package var needsInputGradient: [Bool]
+  /// Whether another operation has written an input's gradient before.
+  package var addsToInputGradient: [Bool]
+
+  init(_ name: String, _ inputs: [Value], _ output: Value) {
+    self.name = name
+    self.inputs = inputs
+    self.output = output
+    needsInputGradient = inputs.map { _ in true }
+    addsToInputGradient = inputs.map { _ in false }
+  }
+
+  func addInput(_ value: Value) {
+    inputs.append(value)
+    needsInputGradient.append(true)
+    addsToInputGradient.append(false)
+  }
+}
+
+/// What operations are compiled for.
+package struct CompileTarget: Sendable {
+  /// How the batches of training are divided: full ones, and the epoch's last.
+  package let partitions: [BatchPartition]
+  package let rank: Int
+  /// Computing threads of this rank.
+  package let workers: Int
+  /// The most samples of one kernel call of this operation.
+  package let sliceSize: Int
+
+  package init(partitions: [BatchPartition], rank: Int, sliceSize: Int) {
+    self.partitions = partitions
+    self.rank = rank
+    workers = partitions[0].grid.threads
+    self.sliceSize = sliceSize
+  }
+
+  /// The most samples a worker of this rank has.
+  package var samplesPerWorker: Int {
+    partitions.flatMap { partition in
+      (0..<workers).map { partition.samples(ofShards: partition.shards(ofWorker: rank * workers + $0)).count }
+    }.max() ?? 0
+  }
+}

@@ -1,0 +1,125 @@
+import Collectives
+import Kernels
+import Layers
+import Tensors
+
+extension Engine {
+  /// One step of training: forward, loss, backward, update.
+  ///
+  /// - Throws: `LockstepError` if the loss is not finite; the parameters are then those before the step.
+  package func train(_ batch: Batch, learningRate: Float) throws -> BatchResult {
+    load(batch, .training)
+    try team.run { [self] index in
+      let worker = workers[index]
+      try prepare(worker)
+      try forward(worker)
+      guard plan.network.loss.totals(worker).loss.isFinite else { return }
+      try backward(worker)
+      try exchange.update(
+        parameters.start, plan.parameters, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
+    }
+    let result = result(batch)
+    guard result.loss.isFinite else { throw try nonFiniteLoss(result) }
+    step += 1
+    batchesTracked += 1
+    return result
+  }
+
+  /// The loss and the correct answers on a batch, with the running statistics.
+  package func evaluate(_ batch: Batch) throws -> BatchResult {
+    load(batch, .evaluation)
+    try team.run { [self] index in
+      try prepare(workers[index])
+      try forward(workers[index])
+    }
+    return result(batch)
+  }
+
+  private func result(_ batch: Batch) -> BatchResult {
+    let totals = plan.network.loss.totals(workers[0])
+    return BatchResult(lossSum: totals.loss, correct: totals.correct, count: batch.globalCount)
+  }
+
+  /// Derives what the kernels need from the parameters, each worker for some of the operations.
+  private func prepare(_ worker: Worker) throws {
+    var number = 0
+    for segment in plan.segments {
+      for operation in segment.operations {
+        if number % workers.count == worker.index {
+          operation.prepare(UnsafePointer(parameters.start), worker.mode, worker.kernels)
+        }
+        number += 1
+      }
+    }
+    try worker.barrier.wait()
+  }
+
+  /// Depth-first: each slice goes through a whole segment before the next one starts.
+  ///
+  /// - Parameter inspect: called after each operation, to look for what went wrong.
+  func forward(_ worker: Worker, inspect: ((any Operation, Slice) -> Void)? = nil) throws {
+    for (number, segment) in plan.segments.enumerated() {
+      // Evaluation looks at no batch statistics, only at the loss, where the last segment ends.
+      let meets = worker.mode == .training || number == plan.segments.count - 1
+      for shard in worker.shards.lazy.map({ Shard(number: $0, worker: worker) }) {
+        if meets { for meeting in segment.forwardMeetings { meeting.open(shard) } }
+        forEachSlice(of: shard, segment) { slice in
+          for operation in segment.operations {
+            operation.forward(slice)
+            inspect?(operation, slice)
+          }
+        }
+      }
+      if meets { for meeting in segment.forwardMeetings { try meeting.meet(worker) } }
+    }
+  }
+
+  /// The same segments in reverse. Each shard's parameter gradients are complete before the next shard starts, and are
+  /// added up in the order of the shard tree as they come.
+  private func backward(_ worker: Worker) throws {
+    for segment in plan.segments.reversed() {
+      for step in exchange.shardSums[worker.index].steps {
+        switch step {
+        case .place(let source, let slot):
+          worker.parameterGradients = gradientSlot(slot, segment, worker)
+          backward(Shard(number: worker.shards.lowerBound + source, worker: worker), segment)
+        case .merge(let slot):
+          let start = segment.parameters.lowerBound
+          Elementwise.add(
+            gradientSlot(slot + 1, segment, worker) + start, to: gradientSlot(slot, segment, worker) + start,
+            count: segment.parameters.count)
+        }
+      }
+      for meeting in segment.backwardMeetings { try meeting.meet(worker) }
+    }
+  }
+
+  private func backward(_ shard: Shard, _ segment: Plan.Segment) {
+    let worker = shard.worker
+    for meeting in segment.backwardMeetings { meeting.open(shard) }
+    if shard.samples.isEmpty {
+      (worker.parameterGradients + segment.parameters.lowerBound).update(repeating: 0, count: segment.parameters.count)
+    }
+    forEachSlice(of: shard, segment) { slice in
+      for operation in segment.recomputed { operation.forward(slice) }
+      for operation in segment.operations.reversed() {
+        operation.backward(slice)
+        for (index, input) in operation.inputs.enumerated() {
+          guard operation.wiring.needsInputGradient[index], operation.wiring.addsToInputGradient[index] else { continue }
+          Elementwise.add(
+            worker.gradientScratch[index], to: slice.gradient(input), count: slice.count * input.layout.sampleStride)
+        }
+      }
+    }
+    for operation in segment.operations { operation.finishBackward(shard) }
+  }
+
+  private func forEachSlice(of shard: Shard, _ segment: Plan.Segment, _ body: (Slice) -> Void) {
+    var start = shard.samples.lowerBound
+    while start < shard.samples.upperBound {
+      let end = min(start + segment.sliceSize, shard.worker.partition.nextCut(after: start, inShard: shard.number))
+      body(Slice(shard: shard, samples: start..<end))
+      start = end
+    }
+  }
+}

@@ -1,0 +1,153 @@
+import Collectives
+import Kernels
+import Layers
+import Tensors
+
+/// This rank's samples of a global batch, as they come from a data set.
+package struct Batch {
+  /// [n, C, H, W], plain, for the n samples that this rank's workers compute.
+  package let input: UnsafePointer<Float>
+  /// One per sample.
+  package let labels: UnsafePointer<Int32>
+  /// Samples of the batch over all ranks.
+  package let globalCount: Int
+
+  package init(input: UnsafePointer<Float>, labels: UnsafePointer<Int32>, globalCount: Int) {
+    self.input = input
+    self.labels = labels
+    self.globalCount = globalCount
+  }
+}
+
+/// What a step or an evaluation found over the global batch.
+public struct BatchResult: Sendable, Equatable {
+  /// The sum of the samples' losses.
+  public let lossSum: Double
+  /// Samples whose largest logit is at the label.
+  public let correct: Int
+  public let count: Int
+
+  /// The mean loss.
+  public var loss: Double { lossSum / Double(count) }
+}
+
+/// Trains one model on one rank's share of every batch; all ranks together train one model.
+///
+/// Sendable: its methods are called by one thread at a time; inside a step, workers touch what is theirs.
+package final class Engine: @unchecked Sendable {
+  package let plan: Plan
+  package let communicator: any Communicator
+  package let grid: WorkerGrid
+  package let shards: Int
+  /// Optimizer steps taken.
+  package var step = 0
+  /// Batches that the running statistics have seen.
+  package var batchesTracked = 0
+  /// The model's parameters, in the layout of the kernels; the same on every rank.
+  package let parameters: AlignedBuffer<Float>
+
+  let team: WorkerTeam
+  let workers: [Worker]
+  let exchange: GradientExchange
+  let optimizer: SGD
+  private let memories: [WorkerMemory]
+  private var partitions: [Int: BatchPartition]
+
+  /// - Parameters:
+  ///   - batchSizes: the global batch sizes of training, the usual one first.
+  ///   - patience: how long waiting threads spin.
+  /// - Throws: `LockstepError` if the network cannot be trained with batches of these sizes.
+  package init(
+    _ network: Network, communicator: any Communicator, threads: Int, batchSizes: [Int], shards: Int, optimizer: SGD,
+    seed: UInt64, patience: Barrier.Patience
+  ) throws {
+    let grid = WorkerGrid(ranks: communicator.size, threads: threads)
+    let partitions = batchSizes.map {
+      BatchPartition(globalCount: $0, shards: shards, grid: grid, statistics: network.statistics)
+    }
+    // First, because oneDNN generates kernels for the number of OpenMP threads in force, which the team sets to one.
+    let team = WorkerTeam(size: threads, patience: patience)
+    let plan = try Plan(network, partitions: partitions, rank: communicator.rank)
+    let exchange = GradientExchange(partitions[0], parameterCount: plan.parameterCount, rank: communicator.rank)
+    let memories = (0..<threads).map { WorkerMemory(plan, exchange.shardSums[$0]) }
+    let parameters = AlignedBuffer<Float>(count: plan.parameterCount)
+    workers = (0..<threads).map { index in
+      let memory = memories[index]
+      let worker = Worker(
+        index: index, grid: grid, communicator: communicator, barrier: team.barrier, seed: seed,
+        partition: partitions[0], parameters: UnsafePointer(parameters.start),
+        parameterScratch: memory.parameterScratch)
+      plan.memory.assign(memory.arena, to: worker)
+      worker.gradientScratch = memory.gradientScratch
+      return worker
+    }
+    self.communicator = communicator
+    self.grid = grid
+    self.shards = shards
+    self.optimizer = optimizer
+    self.partitions = Dictionary(partitions.map { ($0.globalCount, $0) }, uniquingKeysWith: { first, _ in first })
+    (self.plan, self.team, self.exchange, self.memories, self.parameters) = (plan, team, exchange, memories, parameters)
+    initializeParameters(seed: seed)
+  }
+
+  /// The samples of a global batch that this rank's workers compute.
+  package func samples(globalCount: Int) -> Range<Int> {
+    partition(globalCount).samples(ofRank: communicator.rank)
+  }
+
+  private func partition(_ globalCount: Int) -> BatchPartition {
+    if let partition = partitions[globalCount] { return partition }
+    // Only evaluation meets other sizes than training's; it takes no statistics.
+    let partition = BatchPartition(globalCount: globalCount, shards: shards, grid: grid, statistics: [])
+    partitions[globalCount] = partition
+    return partition
+  }
+
+  /// Hands a batch to the workers.
+  func load(_ batch: Batch, _ mode: Mode) {
+    let partition = partition(batch.globalCount)
+    let first = partition.samples(ofRank: communicator.rank).lowerBound
+    let input = plan.network.input
+    for worker in workers {
+      worker.partition = partition
+      worker.mode = mode
+      worker.step = step
+      let offset = worker.samples.isEmpty ? 0 : worker.samples.lowerBound - first
+      worker.labels = batch.labels + offset
+      worker.values[input.number] = UnsafeMutablePointer(mutating: batch.input + offset * input.layout.sampleStride)
+    }
+  }
+
+  /// Where the gradient of a shard, or the sum of several, is put together: the worker's nodes first, then scratch.
+  func gradientSlot(_ slot: Int, _ segment: Plan.Segment, _ worker: Worker) -> UnsafeMutablePointer<Float> {
+    let nodes = exchange.shardSums[worker.index].results.count
+    if slot < nodes { return exchange.node(slot, worker: worker.index) }
+    // Scratch has room for one segment; seen from the flat array's start it begins before it.
+    return memories[worker.index].segmentScratch(slot - nodes) - segment.parameters.lowerBound
+  }
+}
+
+/// A worker's memory: activations, and room for sums that are not finished.
+private struct WorkerMemory: Sendable {
+  let arena: AlignedBuffer<Float>
+  private let parameters: AlignedBuffer<Float>
+  private let gradients: AlignedBuffer<Float>
+  private let segmentCount: Int
+
+  init(_ plan: Plan, _ shardSum: SumSchedule) {
+    arena = AlignedBuffer(count: plan.memory.count)
+    segmentCount = plan.segments.map(\.parameters.count).max() ?? 0
+    parameters = AlignedBuffer(count: segmentCount * (1 + shardSum.slotCount - shardSum.results.count))
+    let slices = plan.segments.flatMap { segment in
+      segment.operations.flatMap { $0.inputs.map { segment.sliceSize * $0.layout.sampleStride } }
+    }
+    gradients = AlignedBuffer(count: 2 * paddedCount(slices.max() ?? 0))
+  }
+
+  var parameterScratch: UnsafeMutablePointer<Float> { parameters.start }
+
+  func segmentScratch(_ number: Int) -> UnsafeMutablePointer<Float> { parameters.start + segmentCount * (1 + number) }
+
+  /// No operation has more than two inputs.
+  var gradientScratch: [UnsafeMutablePointer<Float>] { [gradients.start, gradients.start + gradients.count / 2] }
+}

@@ -1,0 +1,132 @@
+import Layers
+
+/// When each activation and each gradient is written and read, in segments.
+///
+/// Time runs forward through the segments 0 ..< n and back through them as n ..< 2n.
+struct Liveness: Sendable {
+  let segments: [[any Operation]]
+  private let network: Network
+  private var producer: [Int: (segment: Int, operation: any Operation)] = [:]
+  private var consumers: [Int: [(segment: Int, operation: any Operation)]] = [:]
+  private(set) var values: [Value] = []
+
+  init(_ network: Network, _ segments: [[any Operation]]) {
+    self.network = network
+    self.segments = segments
+    values = [network.input]
+    for (number, operations) in segments.enumerated() {
+      for operation in operations {
+        producer[operation.output.number] = (number, operation)
+        values.append(operation.output)
+        for input in operation.inputs { consumers[input.number, default: []].append((number, operation)) }
+      }
+    }
+  }
+
+  /// When the backward pass visits a segment.
+  func backwardTime(_ segment: Int) -> Int { 2 * segments.count - 1 - segment }
+
+  /// The value whose memory holds this one.
+  func root(_ value: Int) -> Int { network.aliases[value].map(root) ?? value }
+
+  private func family(_ root: Int) -> [Value] { values.filter { self.root($0.number) == root } }
+
+  // MARK: - Activations
+
+  private func segment(of value: Value) -> Int { producer[value.number]?.segment ?? 0 }
+
+  /// The segments whose backward pass reads a value.
+  private func backwardReaders(_ value: Value) -> [Int] {
+    var readers = (consumers[value.number] ?? []).filter { $0.operation.backwardReadsInputs }.map(\.segment)
+    if let producer = producer[value.number], producer.operation.backwardReadsOutput { readers.append(producer.segment) }
+    return readers
+  }
+
+  /// Whether the value of every sample is kept, rather than that of the current slice.
+  func isKept(_ value: Value) -> Bool {
+    let family = family(root(value.number))
+    guard let original = family.first(where: { $0.number == root(value.number) }),
+      let producer = producer[original.number]
+    else { return true }  // the input
+    let crosses = family.contains { member in
+      (consumers[member.number] ?? []).contains { $0.segment != producer.segment }
+    }
+    return crosses || (!producer.operation.isCheap && family.contains { !backwardReaders($0).isEmpty })
+      || (!producer.operation.isCheap && isNeededForRecomputation(original, in: producer.segment))
+  }
+
+  /// Whether a cheap operation of the segment, to be done again, reads the value.
+  private func isNeededForRecomputation(_ value: Value, in segment: Int) -> Bool {
+    (consumers[value.number] ?? []).contains { consumer in
+      consumer.segment == segment && consumer.operation.isCheap
+        && (!backwardReaders(consumer.operation.output).isEmpty
+          || isNeededForRecomputation(consumer.operation.output, in: segment))
+    }
+  }
+
+  /// The segment's operations to be done again in the backward pass, in order.
+  func recomputed(in segment: Int) -> [any Operation] {
+    segments[segment].filter { operation in
+      operation.isCheap && !isKept(operation.output)
+        && (!backwardReaders(operation.output).isEmpty || isNeededForRecomputation(operation.output, in: segment))
+    }
+  }
+
+  /// When a kept value, or the current slice of one that is not, must stay in memory.
+  func lifetimes(_ value: Value) -> [ClosedRange<Int>] {
+    let family = family(value.number)
+    let birth = segment(of: value)
+    if !isKept(value) { return [birth...birth, backwardTime(birth)...backwardTime(birth)] }
+    let forward = family.flatMap { (consumers[$0.number] ?? []).map(\.segment) }
+    var backward = family.flatMap(backwardReaders)
+    // What a recomputed operation reads is read once more on the way back.
+    for member in family {
+      for consumer in consumers[member.number] ?? [] where recomputed(in: consumer.segment).contains(where: { $0 === consumer.operation }) {
+        backward.append(consumer.segment)
+      }
+    }
+    return [birth...([birth] + forward + backward.map(backwardTime)).max()!]
+  }
+
+  // MARK: - Gradients
+
+  /// Whether the loss's gradient by the value is wanted.
+  func needsGradient(_ value: Value) -> Bool {
+    guard let producer = producer[value.number]?.operation else { return false }
+    return producer !== network.loss
+      && (producer.parameters.contains(where: \.isLearned) || producer.inputs.contains(where: needsGradient))
+  }
+
+  /// The value whose gradient's memory holds this one's: an alias shares with its original if nothing else reads that.
+  func gradientRoot(_ value: Value) -> Int {
+    guard let original = network.aliases[value.number], consumers[original]?.count == 1 else { return value.number }
+    return original
+  }
+
+  private func gradientFamily(_ root: Int) -> [Value] { values.filter { gradientRoot($0) == root } }
+
+  /// Whether the gradient of every sample is kept: it is written in another segment than it is read in.
+  func isGradientKept(_ value: Value) -> Bool {
+    gradientFamily(gradientRoot(value)).contains { member in
+      (consumers[member.number] ?? []).contains { $0.segment != segment(of: member) }
+    }
+  }
+
+  func gradientLifetimes(_ value: Value) -> [ClosedRange<Int>] {
+    let times = gradientFamily(value.number).flatMap { member in
+      [segment(of: member)] + (consumers[member.number] ?? []).map(\.segment)
+    }.map(backwardTime)
+    return [times.min()!...times.max()!]
+  }
+
+  /// Tells every operation which input gradients are wanted, and which it shares with operations that write before it.
+  func wireGradients() {
+    var written: Set<Int> = []
+    for operation in segments.joined().reversed() {
+      for (index, input) in operation.inputs.enumerated() {
+        operation.wiring.needsInputGradient[index] = needsGradient(input)
+        operation.wiring.addsToInputGradient[index] = !written.insert(input.number).inserted
+      }
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import Kernels
+import Layers
+
+/// Stochastic gradient descent with momentum; names and semantics of PyTorch's `SGD`.
+public struct SGD: Sendable, Equatable {
+  public var momentum: Float
+  public var weightDecay: Float
+  public var nesterov: Bool
+  /// Whether weight decay spares biases and the parameters of batch norms.
+  public var decaysWeightsOnly: Bool
+
+  public init(
+    momentum: Float = 0.9, weightDecay: Float = 0, nesterov: Bool = false, decaysWeightsOnly: Bool = false
+  ) {
+    self.momentum = momentum
+    self.weightDecay = weightDecay
+    self.nesterov = nesterov
+    self.decaysWeightsOnly = decaysWeightsOnly
+  }
+
+  /// Updates a run of the flat parameter array.
+  ///
+  /// Running statistics are parameters whose gradient is the batch's statistic:
+  /// `running = (1 - momentum) * running + momentum * batch`; with no momentum, the average of all batches.
+  ///
+  /// - Parameters:
+  ///   - offset: the run's place in the flat array.
+  ///   - batches: the batches that running statistics have seen, with this one.
+  func update(
+    _ parameters: UnsafeMutablePointer<Float>, _ gradients: UnsafeBufferPointer<Float>,
+    _ velocities: UnsafeMutablePointer<Float>, at offset: Int, _ layout: [Parameter], learningRate: Float, batches: Int
+  ) {
+    let run = offset..<offset + gradients.count
+    var index = layout.partitioningIndex { $0.range.upperBound > run.lowerBound }
+    while index < layout.count, layout[index].offset < run.upperBound {
+      let parameter = layout[index]
+      index += 1
+      let part = parameter.range.clamped(to: run)
+      let gradient = gradients.baseAddress! + (part.lowerBound - offset)
+      switch parameter.role {
+      case .runningStatistic(let momentum):
+        let rate = momentum ?? 1 / Float(batches)
+        for i in 0..<part.count {
+          let running = parameters + part.lowerBound + i
+          running.pointee = (1 - rate) * running.pointee + rate * gradient[i]
+        }
+      case .weight, .bias, .normalization:
+        SGDUpdate.apply(
+          gradient, velocity: velocities + (part.lowerBound - offset), parameter: parameters + part.lowerBound,
+          count: part.count, learningRate: learningRate, momentum: momentum,
+          weightDecay: decaysWeightsOnly && parameter.role != .weight ? 0 : weightDecay, nesterov: nesterov)
+      }
+    }
+  }
+}
+
+extension Array {
+  /// The first index whose element, and every later one's, satisfies the predicate.
+  func partitioningIndex(where predicate: (Element) -> Bool) -> Int {
+    var (low, high) = (startIndex, endIndex)
+    while low < high {
+      let middle = (low + high) / 2
+      if predicate(self[middle]) { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+}

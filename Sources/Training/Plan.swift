@@ -1,0 +1,84 @@
+import Kernels
+import Layers
+import Tensors
+
+/// A network compiled for a batch size, a number of shards and a grid of workers: a flat list of segments, a place for
+/// every activation and gradient, and a place for every parameter.
+///
+/// What decides bits (segments, slices) depends on the network, the batch and the number of shards alone.
+package struct Plan: Sendable {
+  /// A stretch of the network that needs nothing from other shards.
+  package struct Segment: Sendable {
+    package let operations: [any Operation]
+    /// The operations whose outputs the backward pass computes again.
+    package let recomputed: [any Operation]
+    package let forwardMeetings: [Meeting]
+    package let backwardMeetings: [Meeting]
+    /// The most samples of one kernel call.
+    package let sliceSize: Int
+    /// Its parameters' place in the flat array.
+    package let parameters: Range<Int>
+  }
+
+  package let network: Network
+  package let segments: [Segment]
+  package let memory: ActivationMemory
+  /// Parameters in the order of their places.
+  package let parameters: [Parameter]
+  /// Elements of the flat parameter array, including padding.
+  package let parameterCount: Int
+
+  package init(_ network: Network, partitions: [BatchPartition], rank: Int) throws {
+    try Self.checkCounts(network, partitions)
+    self.network = network
+    let groups = Segmentation.segments(of: network)
+    let largestShard = partitions.map { partition in
+      (0..<partition.shardCount).map { partition.samples(ofShard: $0).count }.max() ?? 1
+    }.max() ?? 1
+    let sliceSizes = groups.map { SliceSize.samples(for: $0, input: network.input, shard: largestShard) }
+    let liveness = Liveness(network, groups)
+    liveness.wireGradients()
+
+    var segments: [Segment] = []
+    var offset = 0
+    var parameters: [Parameter] = []
+    for (number, operations) in groups.enumerated() {
+      let target = CompileTarget(partitions: partitions, rank: rank, sliceSize: sliceSizes[number])
+      let start = offset
+      for operation in operations {
+        operation.compile(target)
+        for parameter in operation.parameters {
+          parameter.offset = offset
+          offset += paddedCount(parameter.layout.count)
+          parameters.append(parameter)
+        }
+      }
+      let participants = operations.compactMap { $0 as? any MeetingParticipant }
+      segments.append(
+        Segment(
+          operations: operations, recomputed: liveness.recomputed(in: number),
+          forwardMeetings: Meeting.meetings(of: participants.filter(\.meetsForward), target),
+          backwardMeetings: Meeting.meetings(of: participants.filter { !$0.meetsForward }, target),
+          sliceSize: sliceSizes[number], parameters: start..<offset))
+    }
+    self.segments = segments
+    self.parameters = parameters
+    parameterCount = offset
+    let samples = CompileTarget(partitions: partitions, rank: rank, sliceSize: 1).samplesPerWorker
+    memory = ActivationMemory(liveness, sliceSizes: sliceSizes, samplesPerWorker: samples)
+  }
+
+  /// The variance of one element is no variance.
+  private static func checkCounts(_ network: Network, _ partitions: [BatchPartition]) throws {
+    for norm in network.normalizedPositions where norm.positions == 1 {
+      for partition in partitions {
+        for group in partition.groups(norm.statistics).groups where group.samples.count == 1 {
+          throw LockstepError(
+            "batch norm \(norm.name) would take its \(norm.statistics) statistics over a single value per channel"
+              + " (sample \(group.samples.lowerBound) of a batch of \(partition.globalCount));"
+              + " choose a batch size, or a number of workers or ghost samples, that leaves at least two")
+        }
+      }
+    }
+  }
+}
