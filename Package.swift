@@ -68,6 +68,13 @@ let package = Package(
 
     // MARK: - Tests
 
+    .target(
+      name: "Support", dependencies: ["Collectives", "Kernels", "Layers", "Tensors", "Training"],
+      path: "Tests/Support", swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
+    .testTarget(
+      name: "TrainingTests",
+      dependencies: ["Collectives", "Kernels", "Layers", "Models", "Support", "Tensors", "Training"],
+      swiftSettings: settings),
   ]
 )

@@ -21,7 +21,7 @@ package struct StatisticGroups: Sendable {
   package let groups: [Group]
   /// The groups with a piece in each shard.
   package let groupsOfShard: [Range<Int>]
-  /// The groups with a piece among each worker's shards.
+  /// The groups whose sums each worker wants: those with a piece among its shards, and a group of all samples always.
   package let groupsOfWorker: [Range<Int>]
   /// The number of pieces in all shards before each one, and in all.
   private let piecesBefore: [Int]
@@ -66,6 +66,7 @@ package struct StatisticGroups: Sendable {
     }
     let groupsOfShard = groupsOfShard
     groupsOfWorker = (0..<grid.workers).map { worker in
+      if groups.count == 1 { return 0..<1 }
       let ranges = grid.shards(ofWorker: worker, of: shards).map { groupsOfShard[$0] }.filter { !$0.isEmpty }
       guard let first = ranges.first, let last = ranges.last else { return 0..<0 }
       return first.lowerBound..<last.upperBound

@@ -1,0 +1,38 @@
+import Layers
+import Models
+import Support
+import Tensors
+import Testing
+import Training
+
+/// The first promise, in process: the same model and losses, bit for bit, on any grid of workers.
+@Suite(.serialized) struct SameBitsTests {
+  static let grids = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (1, 3), (5, 1), (2, 5)]
+
+  private func expectSameBits(_ run: TrainingRun, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    let reference = try run.outcome(ranks: 1, threads: 1)
+    for (ranks, threads) in Self.grids {
+      let outcome = try run.outcome(ranks: ranks, threads: threads)
+      let difference = outcome.difference(from: reference)
+      #expect(difference == nil, "\(ranks) ranks x \(threads) threads", sourceLocation: sourceLocation)
+    }
+  }
+
+  @Test func perceptron() throws {
+    let input = SampleShape(channels: 1, height: 7, width: 5)
+    var run = TrainingRun(input: input, batchSize: 37) {
+      try ModelZoo.model("mlp", ModelOptions(input: input, classCount: 10, dropout: 0.2))
+    }
+    run.lastBatchSize = 11
+    try expectSameBits(run)
+  }
+
+  @Test func residualNetwork() throws {
+    let input = SampleShape(channels: 3, height: 9, width: 8)
+    var run = TrainingRun(input: input, batchSize: 22) {
+      try ModelZoo.model("resnet20", ModelOptions(input: input, classCount: 10, dropout: 0.1))
+    }
+    run.lastBatchSize = 5
+    try expectSameBits(run)
+  }
+}
