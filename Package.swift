@@ -68,7 +68,7 @@ let package = Package(
 
     // MARK: - Tests
 
-    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "Tensors"], swiftSettings: settings),
+    .testTarget(name: "DatasetsTests", dependencies: ["CZlib", "Datasets", "Tensors"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
   ]
 )

@@ -37,6 +37,12 @@ package struct Placement: Hashable, Sendable {
 
   package static let asStored = Placement(rowShift: 0, columnShift: 0, isFlipped: false)
 
+  package init(rowShift: Int, columnShift: Int, isFlipped: Bool) {
+    self.rowShift = rowShift
+    self.columnShift = columnShift
+    self.isFlipped = isFlipped
+  }
+
   /// The columns whose source lies inside a row of `width` pixels.
   func columnsInside(_ width: Int) -> Range<Int> {
     let lower = min(width, max(0, -columnShift))
