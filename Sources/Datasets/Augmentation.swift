@@ -2,8 +2,8 @@ import Tensors
 
 /// Random changes to training samples that keep their class.
 ///
-/// As torchvision's `RandomCrop(H, padding: P)` and `RandomHorizontalFlip()`, in that order: a window of the sample's own
-/// size out of the sample with P zero pixels (black, before normalization) on each side, then mirrored or not.
+/// As torchvision's `RandomCrop(H, padding: P)` and `RandomHorizontalFlip()`, in that order: a window of the sample's
+/// own size out of the sample with P zero pixels (black, before normalization) on each side, then mirrored or not.
 public struct Augmentation: Hashable, Sendable {
   /// Zero pixels added to each side before the crop; 0 for no crop.
   public let cropPadding: Int

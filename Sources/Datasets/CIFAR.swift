@@ -3,10 +3,11 @@ import Tensors
 
 /// CIFAR-10 and CIFAR-100, the binary version: [3, 32, 32] bytes.
 ///
-/// A file is a run of records, each the label bytes (CIFAR-10: the class; CIFAR-100: the coarse, then the fine class, which
-/// is the one used) and 3072 bytes of red, green and blue rows.
+/// A file is a run of records, each the label bytes (CIFAR-10: the class; CIFAR-100: the coarse, then the fine class,
+/// which is the one used) and 3072 bytes of red, green and blue rows.
 ///
-/// Source: Krizhevsky: Learning multiple layers of features from tiny images. 2009. www.cs.toronto.edu/~kriz/cifar.html.
+/// Source: Krizhevsky: Learning multiple layers of features from tiny images. 2009.
+/// www.cs.toronto.edu/~kriz/cifar.html.
 struct CIFAR {
   let name: String
   let subfolder: String
@@ -30,7 +31,8 @@ struct CIFAR {
   /// - Throws: `LockstepError` if a file is missing, truncated, or has a label out of range.
   func dataset(folder: String?) throws -> Dataset {
     let help =
-      "--data PATH names the folder with \(subfolder), which is in \(archive) from https://www.cs.toronto.edu/~kriz/cifar.html"
+      "--data PATH names the folder with \(subfolder), which is in \(archive) from"
+      + " https://www.cs.toronto.edu/~kriz/cifar.html"
     guard let folder else { throw LockstepError("\(name) needs files: \(help)") }
     let root = URL(fileURLWithPath: folder)
     let inner = root.appendingPathComponent(subfolder)
@@ -62,7 +64,6 @@ struct CIFAR {
       throw LockstepError(
         "\(path): offset \(records.count): the file ends here; expected whole records of \(recordBytes) bytes")
     }
-    bytes.reserveCapacity(bytes.count + trainFiles.count * count * Self.shape.count)
     for sample in 0..<count {
       let record = records[sample * recordBytes..<(sample + 1) * recordBytes]
       let label = Int(record[record.startIndex + labelBytes - 1])

@@ -23,8 +23,8 @@ func contents(of path: String) throws -> [UInt8] {
         "\(path): offset \(gzoffset(file)): the file ends in the middle of its gzip data; get it again")
     case Z_ERRNO: throw LockstepError("cannot read \(path): \(String(cString: strerror(errno)))")
     default:
-      throw LockstepError(
-        "\(path): offset \(gzoffset(file)): damaged gzip data (\(message.replacing(path + ": ", with: ""))); get it again")
+      let reason = message.replacing(path + ": ", with: "")
+      throw LockstepError("\(path): offset \(gzoffset(file)): damaged gzip data (\(reason)); get it again")
     }
     guard count > 0 else { return bytes }
     bytes.append(contentsOf: chunk[..<Int(count)])

@@ -3,7 +3,8 @@ import Tensors
 /// Paints one digit as if by hand, on a dirty page.
 ///
 /// A way to write the digit is chosen; its points are shaken, scaled, sheared, turned and moved; a pen of random width,
-/// softness and ink follows them; stray lines and specks are added, a strip is sometimes wiped out, and noise covers all.
+/// softness and ink follows them; stray lines and specks are added, a strip is sometimes wiped out, and noise covers
+/// all.
 struct GlyphPainter {
   static let side = 28
 
@@ -75,7 +76,8 @@ struct GlyphPainter {
   }
 }
 
-/// A round pen. Ink at distance d from its path is `strength` up to radius - softness/2 and fades over `softness` pixels.
+/// A round pen. Ink at distance d from its path is `strength` up to radius - softness/2 and fades over `softness`
+/// pixels.
 private struct Pen {
   let radius: Float
   let softness: Float
@@ -91,8 +93,8 @@ private struct Pen {
       let length2 = max((step * step).sum(), 1e-6)
       let low = pointwiseMin(start, corners[i]) - reach
       let high = pointwiseMax(start, corners[i]) + reach
-      for y in stride(from: max(0, Int(low.y.rounded(.up))), through: min(side - 1, Int(high.y.rounded(.down))), by: 1) {
-        for x in stride(from: max(0, Int(low.x.rounded(.up))), through: min(side - 1, Int(high.x.rounded(.down))), by: 1) {
+      for y in pixels(from: low.y, through: high.y) {
+        for x in pixels(from: low.x, through: high.x) {
           let toPixel = Point(Float(x), Float(y)) - start
           let along = min(max((toPixel * step).sum() / length2, 0), 1)
           let across = toPixel - step * along
@@ -102,5 +104,11 @@ private struct Pen {
         }
       }
     }
+  }
+
+  /// The rows or columns between two places, one of which may be outside the image.
+  private func pixels(from low: Float, through high: Float) -> Range<Int> {
+    let first = max(0, Int(low.rounded(.up)))
+    return first..<max(first, min(GlyphPainter.side, Int(high.rounded(.down)) + 1))
   }
 }

@@ -8,20 +8,19 @@ extension Dataset {
 
   /// Handwritten-looking digits, [1, 28, 28], that need no file: every sample is a function of (seed, split, index).
   ///
-  /// Sample i shows the digit i % 10, so that the classes are balanced. Only plain arithmetic and square roots are used:
-  /// the same bytes everywhere.
+  /// Sample i shows the digit i % 10, so that the classes are balanced. Only plain arithmetic and square roots are
+  /// used: the same bytes everywhere.
   static func glyphs(seed: UInt64) -> Dataset {
+    let shape = SampleShape(channels: 1, height: GlyphPainter.side, width: GlyphPainter.side)
     func split(_ number: Int, count: Int) -> (bytes: [UInt8], labels: [Int32]) {
-      let bytes: [UInt8] = filledConcurrently(count: count, each: GlyphPainter.side * GlyphPainter.side) { index, image in
+      let bytes: [UInt8] = filledConcurrently(count: count, each: shape.count) { index, image in
         var painter = GlyphPainter(random: KeyedRandom(seed: seed, .glyph, number, index))
         painter.paint(digit: index % 10, to: image)
       }
       return (bytes, (0..<count).map { Int32($0 % 10) })
     }
     return Dataset(
-      name: "glyphs", classCount: 10,
-      shape: SampleShape(channels: 1, height: GlyphPainter.side, width: GlyphPainter.side),
-      train: split(0, count: glyphTrainCount), test: split(1, count: glyphTestCount),
-      augmentation: Augmentation(cropPadding: 2, horizontalFlip: false))
+      name: "glyphs", classCount: 10, shape: shape, train: split(0, count: glyphTrainCount),
+      test: split(1, count: glyphTestCount), augmentation: Augmentation(cropPadding: 2, horizontalFlip: false))
   }
 }

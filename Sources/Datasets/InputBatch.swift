@@ -1,4 +1,3 @@
-import Dispatch
 import Tensors
 
 /// Samples ready to compute on: this process's part of a global batch.

@@ -21,8 +21,9 @@ public struct Normalization: Hashable, Sendable {
 
   /// The statistics of `bytes`, [N, C, H, W], over N, H and W. A constant channel has deviation 1.
   ///
-  /// With n values, s their sum and q the sum of their squares, mean = s/n and variance = (n*q - s^2)/n^2. Both numerators
-  /// are exact integers, so that the result depends on nothing but the values, and a constant channel is seen as such.
+  /// With n values, s their sum and q the sum of their squares, mean = s/n and variance = (n*q - s^2)/n^2. Both
+  /// numerators are exact integers, so that the result depends on nothing but the values, and a constant channel is
+  /// seen as such.
   public init(of bytes: [UInt8], shape: SampleShape) {
     let positions = shape.positions
     let samples = bytes.count / shape.count

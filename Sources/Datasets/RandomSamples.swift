@@ -5,8 +5,8 @@ extension Dataset {
   /// 2,048 training samples of noise with random labels, for measuring and testing.
   ///
   /// Values have mean 0 and variance 1: the sum of a random word's four bytes, nearly normal (Irwin and Hall's
-  /// distribution). At most 64 MiB are stored: of large samples there are fewer different ones, which repeat together with
-  /// their labels, so that even these can be learned by heart.
+  /// distribution). At most 64 MiB are stored: of large samples there are fewer different ones, which repeat together
+  /// with their labels, so that even these can be learned by heart.
   ///
   /// - Throws: `LockstepError` if the shape or the number of classes is missing.
   static func random(shape: SampleShape?, classCount: Int?, seed: UInt64) throws -> Dataset {

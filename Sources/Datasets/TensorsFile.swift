@@ -4,8 +4,8 @@ import Tensors
 extension Dataset {
   /// The arrays x and y, and x_test and y_test if there are any, of a safetensors file.
   ///
-  /// x: [N, C, H, W] or [N, F], float32, used as it stands, or uint8, normalized per channel (a feature is a channel) with
-  /// the training split's statistics. y: [N], int64, from 0.
+  /// x: [N, C, H, W] or [N, F], float32, used as it stands, or uint8, normalized per channel (a feature is a channel)
+  /// with the training split's statistics. y: [N], int64, from 0.
   ///
   /// - Parameters:
   ///   - classCount: nil for the largest label plus 1.
@@ -44,7 +44,8 @@ extension Dataset {
       let tensor = try tensor(name)
       guard tensor.type == .int64, tensor.shape == [count] else {
         throw LockstepError(
-          "\(path): \(name) is \(tensor.type.rawValue) \(tensor.shape); expected I64 [\(count)], a label for each sample")
+          "\(path): \(name) is \(tensor.type.rawValue) \(tensor.shape); expected I64 [\(count)], a label for each"
+            + " sample")
       }
       return tensor.int64s
     }

@@ -4,7 +4,9 @@ import Testing
 
 @Suite struct AugmentationTests {
   /// Pads with zeros, cuts the window out, mirrors it: each step by its definition.
-  private func naive(_ image: [Float], _ shape: SampleShape, zero: [Float], padding: Int, _ placement: Placement) -> [Float] {
+  private func naive(
+    _ image: [Float], _ shape: SampleShape, zero: [Float], padding: Int, _ placement: Placement
+  ) -> [Float] {
     let (height, width) = (shape.height, shape.width)
     var result: [Float] = []
     for channel in 0..<shape.channels {

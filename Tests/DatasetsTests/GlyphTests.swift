@@ -12,7 +12,8 @@ import Testing
     bytes.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
   }
 
-  // The checksums are this implementation's own: they hold the images fixed from machine to machine and release to release.
+  // The checksums are this implementation's own: they hold the images fixed from machine to machine and release to
+  // release.
   @Test func glyphsAreTheSameEverywhere() throws {
     let dataset = try glyphs(seed: 1)
     #expect(checksum(dataset.train.bytes) == 0x6B29_C8B3_3891_8AD1)

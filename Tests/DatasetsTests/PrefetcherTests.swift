@@ -17,7 +17,9 @@ import Testing
   }
 
   /// The samples at `positions`, copied one by one.
-  private func direct(epoch: Int, _ positions: Range<Int>, augmented: Bool = true) -> (pixels: [Float], labels: [Int32]) {
+  private func direct(
+    epoch: Int, _ positions: Range<Int>, augmented: Bool = true
+  ) -> (pixels: [Float], labels: [Int32]) {
     let indices = SampleOrder(count: Self.count, seed: 8, shuffle: true).indices(epoch: epoch)[positions].map(Int.init)
     return (
       indices.flatMap {
@@ -37,7 +39,8 @@ import Testing
     #expect(batch.count == positions.count, sourceLocation: location)
     #expect(batch.labels == expected.labels, sourceLocation: location)
     #expect(
-      Array(batch.pixels.elements[..<(positions.count * Self.shape.count)]) == expected.pixels, sourceLocation: location)
+      Array(batch.pixels.elements[..<(positions.count * Self.shape.count)]) == expected.pixels,
+      sourceLocation: location)
   }
 
   // However an epoch is cut into batches, some of them empty, each sample looks the same.

@@ -68,8 +68,14 @@ import Testing
       (["x": x, "y": labels([0, 1, 1 << 40])], ["y: sample 2", "label 1099511627776", "0 to 2147483646"]),
       (["x": x, "y": y, "x_test": x], ["no array y_test"]),
       (["x": x, "y": y, "y_test": y], ["no array x_test"]),
-      (["x": x, "y": y, "x_test": Tensor([1, 2, 3], shape: [1, 3]), "y_test": labels([0])], ["x_test is F32 [3]", "F32 [2]"]),
-      (["x": x, "y": y, "x_test": bytes(2, 0, shape: [1, 2]), "y_test": labels([0])], ["x_test is U8 [2]", "F32 [2]"]),
+      (
+        ["x": x, "y": y, "x_test": Tensor([1, 2, 3], shape: [1, 3]), "y_test": labels([0])],
+        ["x_test is F32 [3]", "F32 [2]"]
+      ),
+      (
+        ["x": x, "y": y, "x_test": bytes(2, 0, shape: [1, 2]), "y_test": labels([0])],
+        ["x_test is U8 [2]", "F32 [2]"]
+      ),
     ]
     for (tensors, expected) in cases {
       try write(tensors)
