@@ -57,15 +57,25 @@ extension Communicator {
 
   /// Runs `body` on every rank and makes all ranks agree on the outcome: if it throws anywhere, it throws everywhere.
   ///
-  /// The first failing rank's error is thrown on all, so that a missing file on one host ends the whole job with one
-  /// message and no rank waits for another that is gone.
+  /// A missing file on one host thus ends the whole job with one message, and no rank waits for another that is gone.
+  ///
+  /// - Throws: `SharedError` with the first failing rank's error, on every rank.
   package func agree<Result>(_ body: () throws -> Result) throws -> Result {
     let outcome = Swift.Result { try body() }
     var complaint = ""
     if case .failure(let error) = outcome { complaint = "\(error)" }
     let complaints = try allGather(complaint)
     guard let first = complaints.firstIndex(where: { !$0.isEmpty }) else { return try outcome.get() }
-    let everywhere = complaints.allSatisfy { $0 == complaints[first] }
-    throw LockstepError(everywhere ? complaints[first] : "rank \(first): \(complaints[first])")
+    let isEverywhere = complaints.allSatisfy { $0 == complaints[first] }
+    throw SharedError(isEverywhere ? complaints[first] : "rank \(first): \(complaints[first])")
+  }
+}
+
+/// An error that every rank throws at the same point: all may leave the job in good order.
+public struct SharedError: Error, CustomStringConvertible {
+  public let description: String
+
+  package init(_ description: String) {
+    self.description = description
   }
 }

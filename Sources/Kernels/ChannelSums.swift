@@ -108,8 +108,7 @@ package enum ChannelSums {
         var (s0, s1, q0, q1) = (V(), V(), V(), V())
 
         @inline(__always) func load(_ p: Int) -> V {
-          var d: V = dy.block(p)
-          if isRectified { d.replace(with: V(), where: y.block(p, as: V.self) .<= 0) }
+          let d: V = isRectified ? dy.block(p, as: V.self).selected(by: y.block(p)) : dy.block(p)
           dz.setBlock(p, d)
           return d
         }

@@ -26,7 +26,7 @@ package enum Normalize {
           }
         case (nil, true):
           for p in stride(from: range.lowerBound, to: range.upperBound, by: V.scalarCount) {
-            y.setBlock(p, rectified((x.block(p, as: V.self) - mean) * scale + bias))
+            y.setBlock(p, ((x.block(p, as: V.self) - mean) * scale + bias).rectified)
           }
         case (let residual?, false):
           for p in stride(from: range.lowerBound, to: range.upperBound, by: V.scalarCount) {
@@ -34,7 +34,7 @@ package enum Normalize {
           }
         case (let residual?, true):
           for p in stride(from: range.lowerBound, to: range.upperBound, by: V.scalarCount) {
-            y.setBlock(p, rectified((x.block(p, as: V.self) - mean) * scale + bias + residual.block(p)))
+            y.setBlock(p, ((x.block(p, as: V.self) - mean) * scale + bias + residual.block(p)).rectified)
           }
         }
       }
@@ -75,10 +75,6 @@ package enum Normalize {
       }
     }
   }
-
-  /// NaN stays NaN, so that a diverged run is noticed in the loss.
-  @inline(__always)
-  private static func rectified<V: ChannelVector>(_ x: V) -> V { x.replacing(with: V(), where: x .<= 0) }
 
   @inline(__always)
   private static func forEachChannelBlock(

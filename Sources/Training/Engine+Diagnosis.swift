@@ -8,7 +8,7 @@ extension Engine {
   /// Explains a loss that is not finite: computes the forward pass again and looks for the first layer at fault.
   ///
   /// All ranks call it together, and get the same answer.
-  func nonFiniteLoss(_ result: BatchResult) throws -> LockstepError {
+  func nonFiniteLoss(_ result: BatchResult) throws -> SharedError {
     let operations = plan.segments.flatMap(\.operations)
     let first = Mutex(operations.count)
     try team.run { [self] index in
@@ -32,7 +32,7 @@ extension Engine {
       } else {
         "no layer's output is, only the loss itself"
       }
-    return LockstepError(
+    return SharedError(
       "the loss is \(result.loss) in step \(step + 1): \(place). "
         + "A lower --learning-rate, or --warmup-epochs, usually helps; nothing of this step was saved")
   }

@@ -6,7 +6,7 @@ import Tensors
 extension Engine {
   /// One step of training: forward, loss, backward, update.
   ///
-  /// - Throws: `LockstepError` if the loss is not finite; the parameters are then those before the step.
+  /// - Throws: `SharedError` if the loss is not finite; the parameters are then those before the step.
   package func train(_ batch: Batch, learningRate: Float) throws -> BatchResult {
     load(batch, .training)
     try team.run { [self] index in

@@ -1,0 +1,90 @@
+import ArgumentParser
+import Datasets
+import Layers
+import Models
+import Tensors
+import Training
+
+/// Which statistics the models' batch norms take.
+struct BatchNormChoice: ExpressibleByArgument, CustomStringConvertible {
+  /// nil: no batch norm.
+  let statistics: Statistics?
+
+  init?(argument: String) {
+    switch argument {
+    case "sync": statistics = .sync
+    case "local": statistics = .local
+    case "none": statistics = nil
+    default:
+      guard argument.hasPrefix("ghost:"), let count = Int(argument.dropFirst(6)), count > 0 else { return nil }
+      statistics = .ghost(count)
+    }
+  }
+
+  init(_ statistics: Statistics?) {
+    self.statistics = statistics
+  }
+
+  var description: String { statistics?.description ?? "none" }
+  var defaultValueDescription: String { description }
+}
+
+extension Schedule: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}
+
+/// C,H,W.
+struct ShapeChoice: ExpressibleByArgument {
+  let shape: SampleShape
+
+  init?(argument: String) {
+    let extents = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+    guard extents.count == 3, extents.allSatisfy({ $0 > 0 }) else { return nil }
+    shape = SampleShape(channels: extents[0], height: extents[1], width: extents[2])
+  }
+}
+
+struct DataArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "The data: glyphs (digits drawn by the program), random, mnist, fashion-mnist, cifar10, cifar100, or tensors.",
+      valueName: "name"))
+  var dataset = "glyphs"
+
+  @Option(
+    help: ArgumentHelp(
+      "The folder with the data set's files, as published; for tensors, a safetensors file with x [N,C,H,W] or [N,F], y [N] int64 and, if you like, x_test and y_test.",
+      valueName: "path"))
+  var data: String?
+
+  @Option(help: ArgumentHelp("The shape of a sample of the random data.", valueName: "C,H,W"))
+  var shape: ShapeChoice?
+
+  @Option(help: ArgumentHelp("The number of classes of the random data, or of tensors.", valueName: "count"))
+  var classes: Int?
+
+  func load(seed: UInt64) throws -> Dataset {
+    try Dataset.load(dataset, path: data, shape: shape?.shape, classCount: classes, seed: seed)
+  }
+}
+
+struct ModelArguments: ParsableArguments {
+  @Option(help: ArgumentHelp("The network: \(ModelZoo.names.joined(separator: ", ")).", valueName: "name"))
+  var model = "resnet20"
+
+  @Option(
+    help: ArgumentHelp(
+      "Batch statistics over the global batch (sync), each worker's samples (local), N consecutive samples (ghost:N), or no batch norm (none).",
+      valueName: "sync|local|ghost:N|none"))
+  var batchNorm = BatchNormChoice(.sync)
+
+  @Option(help: ArgumentHelp("The probability of dropout.", valueName: "p"))
+  var dropout: Float = 0
+
+  func make(for data: Dataset) throws -> Sequential { try make(input: data.shape, classCount: data.classCount) }
+
+  func make(input: SampleShape, classCount: Int) throws -> Sequential {
+    try ModelZoo.model(
+      model, ModelOptions(input: input, classCount: classCount, batchNorm: batchNorm.statistics, dropout: dropout))
+  }
+}

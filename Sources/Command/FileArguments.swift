@@ -1,0 +1,60 @@
+import ArgumentParser
+import Tensors
+import Training
+
+struct FileArguments: ParsableArguments {
+  @Option(
+    name: .customLong("init"),
+    help: ArgumentHelp("Start from these parameters, named as PyTorch names them.", valueName: "file.safetensors"))
+  var initial: String?
+
+  @Option(help: ArgumentHelp("Write the trained parameters here.", valueName: "file.safetensors"))
+  var save: String?
+
+  @Option(
+    help: ArgumentHelp("Keep in this folder, after every epoch, all that is needed to go on.", valueName: "folder"))
+  var checkpoint: String?
+
+  @Flag(help: "Go on from the newest checkpoint in the folder, if there is one.")
+  var resume = false
+
+  @Option(help: ArgumentHelp("Write a line of JSON per step and per evaluation here.", valueName: "file.jsonl"))
+  var metrics: String?
+
+  func validate() throws {
+    if resume, checkpoint == nil { throw ValidationError("--resume needs --checkpoint, the folder to resume from.") }
+  }
+
+  var checkpointFolder: CheckpointFolder? { checkpoint.map { CheckpointFolder($0) } }
+
+  /// Finds out before training whether what comes after it can be written.
+  func check() throws {
+    if let save { try AtomicFile.checkWritable(save) }
+    if let metrics { try AtomicFile.checkWritable(metrics) }
+    guard let checkpointFolder else { return }
+    try checkpointFolder.prepare()
+    if let step = checkpointFolder.latestStep, !resume {
+      throw LockstepError(
+        "\(checkpointFolder.path) holds a checkpoint of step \(step); add --resume to go on from it,"
+          + " or choose another folder")
+    }
+  }
+
+  /// Takes the state that training starts from.
+  ///
+  /// - Returns: a line that says so.
+  func restore(_ trainer: Trainer, _ identity: [String: String]) throws -> String? {
+    if resume, let checkpointFolder, let step = checkpointFolder.latestStep {
+      if try checkpointFolder.restore(trainer, options: identity) { return "resuming after step \(step)" }
+    }
+    if let initial { try trainer.initialize(from: Safetensors(contentsOf: initial), source: initial) }
+    return resume ? "no checkpoint in \(checkpoint ?? "") yet: starting from the beginning" : nil
+  }
+
+  var options: [(name: String, value: String)] {
+    [
+      ("init", initial ?? "unset"), ("save", save ?? "unset"), ("checkpoint", checkpoint ?? "unset"),
+      ("resume", "\(resume)"), ("metrics", metrics ?? "unset"),
+    ]
+  }
+}

@@ -1,0 +1,86 @@
+import ArgumentParser
+import Collectives
+import Datasets
+import Foundation
+import Layers
+import Reports
+import Tensors
+import Training
+
+struct TrainCommand: JobCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train", abstract: "Train a network.",
+    discussion: """
+      Launch it alone or with mpirun; the number of ranks and threads changes the time it takes, not the model.
+
+        lockstep train --model mlp --dataset mnist --data DIR --epochs 5
+        mpirun -np 2 --bind-to none lockstep train --threads 1 --model resnet20 --dataset cifar10 --data DIR \\
+          --augment --epochs 20 --learning-rate 0.1 --schedule cosine --weight-decay 5e-4 --save resnet20.safetensors
+        lockstep train ... --checkpoint DIR            stop it at any time, then
+        lockstep train ... --checkpoint DIR --resume   on any number of ranks and threads
+      """)
+
+  @OptionGroup(title: "Data") var dataArguments: DataArguments
+  @OptionGroup(title: "Model") var modelArguments: ModelArguments
+  @OptionGroup(title: "Training") var arguments: TrainingArguments
+  @OptionGroup(title: "Files") var files: FileArguments
+
+  func run(_ job: Job) throws {
+    let options = try job.communicator.agree { try arguments.options(job) }
+    try job.requireSame(sharedOptions(options))
+    let trainer = try job.communicator.agree { () throws -> Trainer in
+      try files.check()
+      let data = try dataArguments.load(seed: options.seed)
+      return try Trainer(modelArguments.make(for: data), data: data, options: options, communicator: job.communicator)
+    }
+    let resumed = try job.communicator.agree { try files.restore(trainer, identity(options, trainer)) }
+    try job.announce(options, subject(trainer))
+    if let resumed { job.print(resumed) }
+    try train(trainer, job, identity(options, trainer))
+  }
+
+  private func train(_ trainer: Trainer, _ job: Job, _ identity: [String: String]) throws {
+    let progress = ProgressReport(totalSteps: trainer.totalSteps, stepsPerEpoch: trainer.stepsPerEpoch)
+    let metrics = try job.communicator.agree {
+      job.isFirst ? try files.metrics.map { try MetricsFile($0, appends: files.resume) } : nil
+    }
+    try trainer.train { event in
+      if job.isFirst {
+        progress.show(event)
+        try metrics?.write(event)
+      }
+      if case .epoch = event { try files.checkpointFolder?.save(trainer, options: identity) }
+    }
+    try job.communicator.agree {
+      if job.isFirst, let path = files.save { try trainer.model.write(to: path) }
+    }
+    if job.isFirst { progress.finish() }
+  }
+
+  private func subject(_ trainer: Trainer) -> String {
+    "\(modelArguments.model) with \(modelArguments.batchNorm) batch norm on \(trainer.data.name),"
+      + " \(trainer.data.train.count) samples"
+  }
+
+  /// What all ranks must have been given alike.
+  private func sharedOptions(_ options: TrainingOptions) -> [(name: String, value: String)] {
+    runOptions(options) + [("threads", "\(options.threads)")] + arguments.lengthOptions + files.options
+      + [("data", dataArguments.data ?? "unset")]
+  }
+
+  /// What a checkpoint's run must have in common with this one to end in the same bits.
+  private func identity(_ options: TrainingOptions, _ trainer: Trainer) -> [String: String] {
+    var identity = Dictionary(uniqueKeysWithValues: runOptions(options))
+    identity["dataset"]! += " of \(trainer.data.train.count) samples \(trainer.data.shape)"
+    if options.schedule.shape == .cosine { identity["steps"] = "\(trainer.totalSteps)" }
+    return identity
+  }
+
+  /// The options that decide bits, by their names on the command line.
+  private func runOptions(_ options: TrainingOptions) -> [(name: String, value: String)] {
+    [
+      ("model", modelArguments.model), ("batch-norm", "\(modelArguments.batchNorm)"),
+      ("dropout", "\(modelArguments.dropout)"), ("dataset", dataArguments.dataset),
+    ] + arguments.runOptions(options)
+  }
+}

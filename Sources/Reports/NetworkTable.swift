@@ -1,0 +1,128 @@
+import Foundation
+import Kernels
+import Layers
+import Tensors
+import Training
+
+/// What a compiled network consists of: for people as a table, for programs as JSON.
+public struct NetworkTable: Encodable, Sendable {
+  struct Row: Encodable, Sendable {
+    let segment: Int
+    let name: String
+    let kind: String
+    let output: [Int]
+    let parameters: Int
+    let flops: Int
+    let implementations: [String]
+  }
+
+  struct Segment: Encodable, Sendable {
+    let number: Int
+    let slice_size: Int
+    let meetings_forward: Int
+    let meetings_backward: Int
+  }
+
+  let model: String
+  let input: [Int]
+  let classes: Int
+  let global_batch_size: Int
+  let shards: Int
+  let workers: Int
+  let instruction_set: String
+  /// Learned elements.
+  let parameters: Int
+  /// Multiplications and additions of one sample's forward pass.
+  let flops_per_sample: Int
+  let activation_bytes_per_worker: Int
+  let parameter_bytes_per_rank: Int
+  let segments: [Segment]
+  let operations: [Row]
+
+  public init(_ trainer: Trainer, model: String) {
+    self.init(trainer.engine.plan, trainer.engine.grid, model, trainer.engine.shards, trainer.options.globalBatchSize)
+  }
+
+  private init(_ plan: Plan, _ grid: WorkerGrid, _ model: String, _ shards: Int, _ batchSize: Int) {
+    self.model = model
+    let shape = plan.network.input.shape
+    input = [shape.channels, shape.height, shape.width]
+    classes = plan.network.classCount
+    global_batch_size = batchSize
+    self.shards = shards
+    workers = grid.workers
+    instruction_set = InstructionSet.name
+    parameters = plan.network.parameters.filter(\.isLearned).reduce(0) { $0 + $1.count }
+    flops_per_sample = plan.network.operations.reduce(0) { $0 + $1.flopsPerSample }
+    activation_bytes_per_worker = plan.memory.count * MemoryLayout<Float>.size
+    parameter_bytes_per_rank = plan.parameterCount * MemoryLayout<Float>.size
+    segments = plan.segments.enumerated().map { number, segment in
+      Segment(
+        number: number, slice_size: segment.sliceSize, meetings_forward: segment.forwardMeetings.count,
+        meetings_backward: segment.backwardMeetings.count)
+    }
+    operations = plan.segments.enumerated().flatMap { number, segment in
+      segment.operations.map { operation in
+        let shape = operation.output.shape
+        return Row(
+          segment: number, name: operation.name, kind: operation.kind,
+          output: shape.positions == 1 ? [shape.channels] : [shape.channels, shape.height, shape.width],
+          parameters: operation.parameters.filter(\.isLearned).reduce(0) { $0 + $1.count },
+          flops: operation.flopsPerSample, implementations: operation.implementations)
+      }
+    }
+  }
+
+  /// The table as JSON.
+  public var json: String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    return String(decoding: try! encoder.encode(self), as: UTF8.self)
+  }
+
+  /// The table as text.
+  public var text: String {
+    var lines = [["segment", "slice", "layer", "operation", "output", "parameters", "MFLOP", "kernels"]]
+    for row in operations {
+      lines.append([
+        "\(row.segment)", "\(segments[row.segment].slice_size)", row.name, row.kind,
+        row.output.map(String.init).joined(separator: "x"), row.parameters > 0 ? Formats.grouped(row.parameters) : "",
+        row.flops >= 10_000 ? Formats.fixed(Double(row.flops) / 1e6, 2) : "",
+        Self.unique(row.implementations).joined(separator: ", "),
+      ])
+    }
+    let rightAligned: Set = [0, 1, 5, 6]
+    let widths = (0..<lines[0].count).map { column in lines.map { $0[column].count }.max() ?? 0 }
+    var text = ""
+    for (number, line) in lines.enumerated() {
+      let cells = line.enumerated().map { column, cell in
+        let padding = String(repeating: " ", count: widths[column] - cell.count)
+        return rightAligned.contains(column) ? padding + cell : cell + padding
+      }
+      text += cells.joined(separator: "  ").trimmingTrailingSpaces + "\n"
+      if number == 0 { text += widths.map { String(repeating: "-", count: $0) }.joined(separator: "  ") + "\n" }
+    }
+    return text + "\n" + summary
+  }
+
+  private var summary: String {
+    """
+    \(model) on \(input.map(String.init).joined(separator: "x")), \(classes) classes: \
+    \(Formats.grouped(parameters)) parameters, \(Formats.fixed(Double(flops_per_sample) / 1e6, 1)) MFLOP per sample \
+    forward, \(segments.count) segments
+    batch \(global_batch_size) in \(shards) shards on \(workers) workers, \(instruction_set): \
+    \(Formats.bytes(activation_bytes_per_worker)) of activations per worker, \
+    \(Formats.bytes(parameter_bytes_per_rank)) of parameters per rank
+    """
+  }
+
+  private static func unique(_ names: [String]) -> [String] {
+    names.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+  }
+}
+
+extension String {
+  fileprivate var trimmingTrailingSpaces: String {
+    String(reversed().drop { $0 == " " }.reversed())
+  }
+}

@@ -1,0 +1,102 @@
+import Collectives
+import Foundation
+import Tensors
+
+/// A folder of checkpoints: everything needed to go on with a run, on any ranks x threads.
+///
+///     DIR/latest                       the name of the newest whole checkpoint
+///     DIR/step-00000120/model.safetensors       parameters and running statistics
+///     DIR/step-00000120/optimizer.safetensors   velocities, under the names of their parameters
+///     DIR/step-00000120/run.json                the step, and the options that decide bits
+///
+/// A checkpoint appears whole or not at all: its folder is written under another name and renamed, then `latest` is
+/// replaced. The one before is kept.
+public struct CheckpointFolder: Sendable {
+  /// The folder.
+  public let path: String
+
+  public init(_ path: String) {
+    self.path = path
+  }
+
+  private struct Run: Codable {
+    let step: Int
+    let batches_tracked: Int
+    let options: [String: String]
+  }
+
+  /// The step of the newest checkpoint, if there is one.
+  public var latestStep: Int? { latest.flatMap { Int($0.dropFirst("step-".count)) } }
+
+  private var latest: String? {
+    (try? String(contentsOfFile: "\(path)/latest", encoding: .utf8))?.trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+
+  /// Makes the folder and checks that it can be written.
+  public func prepare() throws {
+    do {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    } catch {
+      throw LockstepError("cannot make the checkpoint folder \(path): is there a file of that name, or no permission?")
+    }
+    try AtomicFile.checkWritable("\(path)/latest")
+  }
+
+  /// Writes a checkpoint; called by every rank, written by the first.
+  ///
+  /// - Parameter options: what decides the run's bits, to be compared on resuming.
+  public func save(_ trainer: Trainer, options: [String: String]) throws {
+    let engine = trainer.engine
+    let velocities = try engine.velocities()
+    try engine.communicator.agree {
+      guard engine.communicator.rank == 0 else { return }
+      let name = "step-" + String(repeating: "0", count: max(0, 8 - "\(engine.step)".count)) + "\(engine.step)"
+      let partial = "\(path)/\(name).partial"
+      let files = FileManager.default
+      try? files.removeItem(atPath: partial)
+      try files.createDirectory(atPath: partial, withIntermediateDirectories: true)
+      try engine.model.write(to: "\(partial)/model.safetensors")
+      try velocities.write(to: "\(partial)/optimizer.safetensors")
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+      let run = Run(step: engine.step, batches_tracked: engine.batchesTracked, options: options)
+      try AtomicFile.write([encoder.encode(run)], to: "\(partial)/run.json")
+      let previous = latest
+      try? files.removeItem(atPath: "\(path)/\(name)")
+      try files.moveItem(atPath: partial, toPath: "\(path)/\(name)")
+      try AtomicFile.write([Data("\(name)\n".utf8)], to: "\(path)/latest")
+      for old in try files.contentsOfDirectory(atPath: path)
+      where old.hasPrefix("step-") && old != name && old != previous {
+        try? files.removeItem(atPath: "\(path)/\(old)")
+      }
+    }
+  }
+
+  /// Takes the newest checkpoint's state.
+  ///
+  /// - Returns: false if there is none.
+  /// - Throws: `LockstepError` if it is damaged, of another model, or of a run with other options.
+  public func restore(_ trainer: Trainer, options: [String: String]) throws -> Bool {
+    guard let latest else { return false }
+    let folder = "\(path)/\(latest)"
+    guard let data = FileManager.default.contents(atPath: "\(folder)/run.json") else {
+      throw LockstepError("cannot read \(folder)/run.json, which \(path)/latest names")
+    }
+    guard let run = try? JSONDecoder().decode(Run.self, from: data) else {
+      throw LockstepError("\(folder)/run.json is damaged; remove \(path)/latest to start anew")
+    }
+    let model = try Safetensors(contentsOf: "\(folder)/model.safetensors")
+    let velocities = try Safetensors(contentsOf: "\(folder)/optimizer.safetensors")
+    let engine = trainer.engine
+    try engine.take(model, from: "\(folder)/model.safetensors")
+    for name in Set(run.options.keys).union(options.keys).sorted() where run.options[name] != options[name] {
+      throw LockstepError(
+        "the checkpoint \(folder) was made with --\(name) \(run.options[name] ?? "unset"), this run has"
+          + " \(options[name] ?? "unset"); resume with the same options, or start from it with --init")
+    }
+    try engine.takeVelocities(velocities, from: "\(folder)/optimizer.safetensors")
+    engine.step = run.step
+    engine.batchesTracked = run.batches_tracked
+    return true
+  }
+}

@@ -1,0 +1,11 @@
+import CPlatform
+import Foundation
+
+/// The machine this process runs on.
+public enum Machine {
+  /// The CPUs that this process may use: launchers bind ranks to some of them.
+  public static let availableProcessors = Int(platform_available_cpus())
+
+  /// The machine's CPUs.
+  public static let processorCount = ProcessInfo.processInfo.processorCount
+}

@@ -1,0 +1,174 @@
+import Collectives
+import CPlatform
+import Dispatch
+import Datasets
+import Layers
+import Tensors
+
+/// Trains a model on a data set: this rank's part of a job, or all of it.
+///
+///     let trainer = try Trainer(Sequential { ... }, data: .glyphs(seed: 0), options: TrainingOptions())
+///     try trainer.train { event in print(event) }
+///     try trainer.model.write(to: "model.safetensors")
+///
+/// Every rank makes one with the same arguments and calls the same methods in the same order.
+public final class Trainer {
+  public let options: TrainingOptions
+  public let data: Dataset
+  package let engine: Engine
+  private let trainInput: Prefetcher
+  private let testInput: Prefetcher?
+
+  /// - Throws: `LockstepError` if the options make no sense or the model does not fit the data.
+  public init(
+    _ model: any Layer, data: Dataset, options: TrainingOptions,
+    communicator: any Communicator = ThreadCommunicator.alone
+  ) throws {
+    self.options = options
+    self.data = data
+    try options.check(samples: data.train.count, workers: communicator.size * options.threads)
+    let batch = options.globalBatchSize
+    let rest = data.train.count % batch
+    engine = try Engine(
+      Network(model, input: data.shape, classCount: data.classCount, labelSmoothing: options.labelSmoothing),
+      communicator: communicator, threads: options.threads, batchSizes: [batch] + (rest == 0 ? [] : [rest]),
+      shards: options.effectiveShards, optimizer: options.optimizer, seed: options.seed,
+      patience: communicator.localSize * options.threads > Machine.processorCount ? .oversubscribed : .dedicated)
+    let capacity = engine.samples(globalCount: batch).count
+    trainInput = Prefetcher(
+      samples: data.train, order: SampleOrder(count: data.train.count, seed: options.seed, shuffle: options.shuffles),
+      augmentation: options.augments ? data.augmentation : nil, seed: options.seed, capacity: capacity)
+    testInput = data.test.map {
+      Prefetcher(
+        samples: $0, order: SampleOrder(count: $0.count, seed: 0, shuffle: false), augmentation: nil, seed: 0,
+        capacity: capacity)
+    }
+  }
+
+  /// The model as it stands, with PyTorch's names.
+  public var model: Safetensors { engine.model }
+
+  /// Takes the parameters of a model file.
+  ///
+  /// - Parameter source: the file's name, for errors.
+  public func initialize(from file: Safetensors, source: String) throws { try engine.take(file, from: source) }
+
+  /// Optimizer steps of one pass over the data.
+  public var stepsPerEpoch: Int { (data.train.count + options.globalBatchSize - 1) / options.globalBatchSize }
+
+  /// Optimizer steps of the whole training.
+  public var totalSteps: Int {
+    switch options.length {
+    case .epochs(let count): count * stepsPerEpoch
+    case .steps(let count): count
+    }
+  }
+
+  /// Trains to the end, and evaluates after every epoch and at the end.
+  ///
+  /// - Parameter report: called on every rank, after every step and every epoch.
+  /// - Throws: `SharedError` if the loss is not finite, and what `report` throws.
+  public func train(_ report: (TrainingEvent) throws -> Void) throws {
+    let clock = ContinuousClock()
+    if engine.step < totalSteps { request(step: engine.step) }
+    while engine.step < totalSteps {
+      let step = engine.step
+      let start = clock.now
+      if step + 1 < totalSteps { request(step: step + 1) }
+      let learningRate =
+        options.effectiveLearningRate
+        * options.schedule.factor(step: step, stepsPerEpoch: stepsPerEpoch, totalSteps: totalSteps)
+      let input = trainInput.take()
+      let result = try input.withBatch(globalCount: positions(step).count) {
+        try engine.train($0, learningRate: learningRate)
+      }
+      try report(
+        .step(
+          StepReport(
+            step: engine.step, epoch: step / stepsPerEpoch, result: result, learningRate: learningRate,
+            seconds: (clock.now - start) / .seconds(1))))
+      if engine.step % stepsPerEpoch == 0 || engine.step == totalSteps {
+        try report(.epoch(EpochReport(step: engine.step, epoch: step / stepsPerEpoch, test: try evaluate())))
+      }
+    }
+  }
+
+  /// Loss and accuracy on the test samples, with the running statistics; nil if there are none.
+  ///
+  /// - Parameter progress: called after each batch with the samples done so far.
+  public func evaluate(progress: (Int) -> Void = { _ in }) throws -> BatchResult? {
+    guard let testInput, let count = data.test?.count else { return nil }
+    let batches = stride(from: 0, to: count, by: options.globalBatchSize).map {
+      $0..<min($0 + options.globalBatchSize, count)
+    }
+    var total = BatchResult(lossSum: 0, correct: 0, count: 0)
+    testInput.prefetch(epoch: 0, positions: share(of: batches[0]))
+    for (number, batch) in batches.enumerated() {
+      if number + 1 < batches.count { testInput.prefetch(epoch: 0, positions: share(of: batches[number + 1])) }
+      let result = try testInput.take().withBatch(globalCount: batch.count) { try engine.evaluate($0) }
+      total = BatchResult(
+        lossSum: total.lossSum + result.lossSum, correct: total.correct + result.correct,
+        count: total.count + result.count)
+      progress(total.count)
+    }
+    return total
+  }
+
+  /// Where in its epoch's order a step's global batch is.
+  private func positions(_ step: Int) -> Range<Int> {
+    let start = step % stepsPerEpoch * options.globalBatchSize
+    return start..<min(start + options.globalBatchSize, data.train.count)
+  }
+
+  private func request(step: Int) {
+    trainInput.prefetch(epoch: step / stepsPerEpoch, positions: share(of: positions(step)))
+  }
+
+  /// This rank's part of a global batch.
+  private func share(of batch: Range<Int>) -> Range<Int> {
+    let samples = engine.samples(globalCount: batch.count)
+    return batch.lowerBound + samples.lowerBound..<batch.lowerBound + samples.upperBound
+  }
+}
+
+/// What training reports.
+public enum TrainingEvent: Sendable {
+  case step(StepReport)
+  case epoch(EpochReport)
+}
+
+/// One optimizer step.
+public struct StepReport: Sendable {
+  /// Steps taken so far, with this one.
+  public let step: Int
+  /// Counts from 0.
+  public let epoch: Int
+  public let result: BatchResult
+  public let learningRate: Float
+  public let seconds: Double
+
+  public var samplesPerSecond: Double { Double(result.count) / seconds }
+}
+
+/// The end of an epoch, or of training.
+public struct EpochReport: Sendable {
+  /// Steps taken so far.
+  public let step: Int
+  /// Counts from 0.
+  public let epoch: Int
+  /// On the test samples, if there are any.
+  public let test: BatchResult?
+}
+
+extension InputBatch {
+  /// The samples as the engine takes them.
+  fileprivate func withBatch<Result>(globalCount: Int, _ body: (Batch) throws -> Result) rethrows -> Result {
+    try labels.withUnsafeBufferPointer { labels in
+      // A rank without samples has no labels, but takes part all the same.
+      try body(
+        Batch(input: pixels.start, labels: labels.baseAddress ?? Self.noLabels, globalCount: globalCount))
+    }
+  }
+
+  nonisolated(unsafe) private static let noLabels = UnsafePointer(UnsafeMutablePointer<Int32>.allocate(capacity: 1))
+}
