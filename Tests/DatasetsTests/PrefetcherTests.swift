@@ -77,6 +77,18 @@ import Testing
     }
   }
 
+  @Test func theNextBatchIsFilledBeforeItIsTaken() async throws {
+    let prefetcher = prefetcher(capacity: 5)
+    for step in 0..<4 { prefetcher.prefetch(epoch: 0, positions: step * 5..<step * 5 + 5) }
+    // The fourth batch goes to the first one's buffer as soon as the third is taken.
+    let buffer = prefetcher.take().pixels
+    _ = prefetcher.take()
+    _ = prefetcher.take()
+    let expected = direct(epoch: 0, 15..<20).pixels
+    for _ in 0..<1_000 where Array(buffer.elements) != expected { try await Task.sleep(for: .milliseconds(10)) }
+    #expect(Array(buffer.elements) == expected)
+  }
+
   @Test func manyRequestsAheadAreServedInOrder() {
     let prefetcher = prefetcher(capacity: 7)
     for step in 0..<100 { prefetcher.prefetch(epoch: step / 7, positions: step % 7 * 7..<step % 7 * 7 + 7) }
