@@ -38,9 +38,9 @@ import Testing
     #expect(batch.positions == positions, sourceLocation: location)
     #expect(batch.count == positions.count, sourceLocation: location)
     #expect(batch.labels == expected.labels, sourceLocation: location)
-    #expect(
-      Array(batch.pixels.elements[..<(positions.count * Self.shape.count)]) == expected.pixels,
-      sourceLocation: location)
+    // Outside of #expect, which would describe thousands of values.
+    let isSame = batch.pixels.elements[..<(positions.count * Self.shape.count)].elementsEqual(expected.pixels)
+    #expect(isSame, "pixels of \(positions) in epoch \(epoch)", sourceLocation: location)
   }
 
   // However an epoch is cut into batches, some of them empty, each sample looks the same.
@@ -75,6 +75,18 @@ import Testing
       expect(previous, holds: step * 10 - 10..<step * 10, epoch: 0)
       previous = batch
     }
+  }
+
+  @Test func theNextBatchIsFilledBeforeItIsTaken() async throws {
+    let prefetcher = prefetcher(capacity: 5)
+    for step in 0..<4 { prefetcher.prefetch(epoch: 0, positions: step * 5..<step * 5 + 5) }
+    // The fourth batch goes to the first one's buffer as soon as the third is taken.
+    let buffer = prefetcher.take().pixels
+    _ = prefetcher.take()
+    _ = prefetcher.take()
+    let expected = direct(epoch: 0, 15..<20).pixels
+    for _ in 0..<1_000 where Array(buffer.elements) != expected { try await Task.sleep(for: .milliseconds(10)) }
+    #expect(Array(buffer.elements) == expected)
   }
 
   @Test func manyRequestsAheadAreServedInOrder() {
