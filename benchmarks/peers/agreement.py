@@ -6,7 +6,7 @@ same files on several ranks, threads and shards; and losses, parameters and runn
   first loss       within 1e-5, relative
   every loss       within 1e-3, relative
   every tensor     within 1e-3: ||a - b|| / ||b||, or ||a - b|| where b is 0
-  its change       within 1e-1: ||a - b|| / ||b - initial||, for tensors that training moves; a tensor that is left
+  its change       within 5e-2: ||a - b|| / ||b - initial||, for tensors that training moves; a tensor that is left
                    out of training misses this by far, though its value may hardly differ
 
 Two correct float32 implementations drift apart wherever rounding flips a decision of a ReLU or a max pool: from
@@ -36,7 +36,7 @@ from models import make
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHARDS, STEPS, LEARNING_RATE, MOMENTUM = 8, 10, 0.01, 0.9
-FIRST_LOSS_BOUND, BOUND, CHANGE_BOUND = 1e-5, 1e-3, 1e-1
+FIRST_LOSS_BOUND, BOUND, CHANGE_BOUND = 1e-5, 1e-3, 5e-2
 
 
 class Failure(Exception):
