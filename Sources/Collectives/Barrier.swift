@@ -5,21 +5,28 @@ import Synchronization
 /// The barrier was poisoned: another thread failed and will not come. Not the error to report; that one is elsewhere.
 package struct PoisonedBarrier: Error {}
 
-/// A meeting point of a fixed number of threads: spin for a while, then sleep.
+/// A meeting point of a fixed number of threads: spin, then yield the processor, then sleep.
 ///
-/// Spinning meets in 0.1 us, waking a sleeper takes 30 us or more, so waiting threads spin as long as there are CPUs for
-/// all of them. A thread that fails poisons the barrier; all that wait or come later throw instead of waiting forever.
+/// Spinning meets in 0.1 us, waking a sleeper takes 30 us or more, so waiting threads stay awake as long as there are CPUs
+/// for all of them. They soon yield between looks, which costs nothing on an idle CPU and lets a late thread, or another
+/// program's, get on where there is none. A thread that fails poisons the barrier; all that wait or come later throw
+/// instead of waiting forever.
 package final class Barrier: Sendable {
-  /// How long a thread spins before it sleeps, in pauses of some 10 ns each.
-  package enum Patience: Int, Sendable {
+  /// How long a waiting thread stays awake.
+  package enum Patience: Sendable {
     /// There is a CPU for every thread.
-    case dedicated = 200_000
-    /// Threads outnumber CPUs: whoever spins keeps another from arriving.
-    case oversubscribed = 200
+    case dedicated
+    /// Threads outnumber CPUs: whoever stays awake keeps another from arriving.
+    case oversubscribed
+
+    /// Looks some 10 ns apart.
+    var spins: Int { self == .dedicated ? 2_000 : 20 }
+    /// Looks with a yield between them.
+    var yields: Int { self == .dedicated ? 5_000 : 20 }
   }
 
   private let count: Int
-  private let patience: Int
+  private let patience: Patience
   private let arrived = Atomic<Int>(0)
   private let generation = Atomic<Int>(0)
   private let sleepers = Atomic<Int>(0)
@@ -28,7 +35,7 @@ package final class Barrier: Sendable {
 
   package init(count: Int, patience: Patience) {
     self.count = count
-    self.patience = patience.rawValue
+    self.patience = patience
   }
 
   /// Returns when all threads have called it.
@@ -43,10 +50,10 @@ package final class Barrier: Sendable {
       generation.add(1, ordering: .sequentiallyConsistent)
       wakeSleepers()
     } else {
-      var pauses = 0
-      while isClosed(mine), pauses < patience {
-        platform_spin_hint()
-        pauses += 1
+      var looks = 0
+      while isClosed(mine), looks < patience.spins + patience.yields {
+        if looks < patience.spins { platform_spin_hint() } else { sched_yield() }
+        looks += 1
       }
       if isClosed(mine) { sleep(until: mine) }
     }
@@ -68,7 +75,8 @@ package final class Barrier: Sendable {
     // The one who opens the barrier looks at `sleepers` after it has counted `generation` up, and we the other way
     // round: one of the two sees the other.
     sleepers.add(1, ordering: .sequentiallyConsistent)
-    while generation.load(ordering: .sequentiallyConsistent) == mine, !poisoned.load(ordering: .sequentiallyConsistent) {
+    while generation.load(ordering: .sequentiallyConsistent) == mine, !poisoned.load(ordering: .sequentiallyConsistent)
+    {
       wakeUp.wait()
     }
     sleepers.subtract(1, ordering: .relaxed)

@@ -13,7 +13,8 @@ extension Communicator {
     sum: UnsafeMutablePointer<Double>
   ) throws {
     try allGather(
-      UnsafeMutableRawBufferPointer(nodes), counts: partition.roots.map { $0.count * width * MemoryLayout<Double>.size })
+      UnsafeMutableRawBufferPointer(nodes), counts: partition.roots.map { $0.count * width * MemoryLayout<Double>.size }
+    )
     let rows = (0..<partition.rootCount).map { UnsafePointer(nodes.baseAddress! + $0 * width) }
     TreeSum.fold(partition.schedule, rows, 0..<width) { _, offset, sums in
       (sum + offset).update(from: sums.baseAddress!, count: sums.count)

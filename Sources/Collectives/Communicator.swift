@@ -41,7 +41,9 @@ extension Communicator {
     let bytes = Array(text.utf8)
     var lengths = [Int](repeating: 0, count: size)
     lengths[rank] = bytes.count
-    try lengths.withUnsafeMutableBytes { try allGather($0, counts: Array(repeating: MemoryLayout<Int>.size, count: size)) }
+    try lengths.withUnsafeMutableBytes {
+      try allGather($0, counts: Array(repeating: MemoryLayout<Int>.size, count: size))
+    }
     var all = [UInt8](repeating: 0, count: lengths.reduce(0, +))
     let start = lengths[..<rank].reduce(0, +)
     all.replaceSubrange(start..<start + bytes.count, with: bytes)

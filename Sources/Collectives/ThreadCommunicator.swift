@@ -47,7 +47,9 @@ public final class ThreadCommunicator: Communicator {
 
   public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, root: Int) throws {
     try meet(offering: UnsafeRawPointer(bytes.baseAddress), parts: []) { offers in
-      if rank != root, bytes.count > 0 { bytes.baseAddress!.copyMemory(from: offers[root].bytes!, byteCount: bytes.count) }
+      if rank != root, bytes.count > 0 {
+        bytes.baseAddress!.copyMemory(from: offers[root].bytes!, byteCount: bytes.count)
+      }
     }
   }
 
@@ -56,7 +58,9 @@ public final class ThreadCommunicator: Communicator {
     try meet(offering: UnsafeRawPointer(bytes.baseAddress), parts: []) { offers in
       var offset = 0
       for (other, count) in counts.enumerated() {
-        if other != rank, count > 0 { (bytes.baseAddress! + offset).copyMemory(from: offers[other].bytes! + offset, byteCount: count) }
+        if other != rank, count > 0 {
+          (bytes.baseAddress! + offset).copyMemory(from: offers[other].bytes! + offset, byteCount: count)
+        }
         offset += count
       }
     }
@@ -69,8 +73,11 @@ public final class ThreadCommunicator: Communicator {
     try meet(offering: send, parts: sendParts) { offers in
       for (other, part) in receiveParts.enumerated() {
         let source = offers[other].parts[rank]
-        invariant(source.count == part.count, "rank \(other) sends \(source.count) bytes where \(part.count) are expected")
-        if part.count > 0 { (receive! + part.lowerBound).copyMemory(from: offers[other].bytes! + source.lowerBound, byteCount: part.count) }
+        invariant(
+          source.count == part.count, "rank \(other) sends \(source.count) bytes where \(part.count) are expected")
+        if part.count > 0 {
+          (receive! + part.lowerBound).copyMemory(from: offers[other].bytes! + source.lowerBound, byteCount: part.count)
+        }
       }
     }
   }

@@ -50,7 +50,8 @@ struct Job {
         throw try shared("rank \(other) runs another build of lockstep than rank 0; install the same one on every host")
       }
       throw try shared(
-        "ranks were launched with different options: --\(mine.0) is \(mine.1) on rank 0, but \(theirs.1) on rank \(other)")
+        "ranks were launched with different options: --\(mine.0) is \(mine.1) on rank 0, but \(theirs.1) on rank \(other)"
+      )
     }
     throw try shared("ranks were launched with different subcommands or versions of lockstep")
   }

@@ -17,7 +17,8 @@ public enum InstructionSet: Sendable {
     }
 
   /// Whether registers hold 16 Floats.
-  package static let hasAVX512: Bool = dnnl_get_effective_cpu_isa().rawValue & dnnl_cpu_isa_avx512_core.rawValue
+  package static let hasAVX512: Bool =
+    dnnl_get_effective_cpu_isa().rawValue & dnnl_cpu_isa_avx512_core.rawValue
     == dnnl_cpu_isa_avx512_core.rawValue
 
   /// Channels per block of an activation: oneDNN's `nChw16c` where registers hold 16 Floats, else `nChw8c`.

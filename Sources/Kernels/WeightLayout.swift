@@ -53,7 +53,9 @@ package enum Reorder {
   }
 
   /// Copies `samples` samples from one layout to another of the same shape.
-  package static func primitive(from source: ActivationLayout, to destination: ActivationLayout, samples: Int) -> Primitive {
+  package static func primitive(from source: ActivationLayout, to destination: ActivationLayout, samples: Int)
+    -> Primitive
+  {
     primitive(
       from: OneDNN.descriptor(source, samples: samples), to: OneDNN.descriptor(destination, samples: samples))
   }

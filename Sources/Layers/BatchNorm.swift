@@ -32,7 +32,8 @@ public struct BatchNorm: Layer {
     if case .ghost(let count) = statistics, count < 1 { throw network.error("ghost batches need at least one sample") }
     let x = network.blocked(x)
     let norm = BatchNormState(self, x.layout, network)
-    let centred = statistics == .frozen ? x : network.append(BatchNormMoments(network.path, norm, x, network.alias(of: x)))
+    let centred =
+      statistics == .frozen ? x : network.append(BatchNormMoments(network.path, norm, x, network.alias(of: x)))
     return network.append(BatchNormTransform(network.path, norm, centred, network.value(x.shape)))
   }
 }

@@ -41,9 +41,10 @@ final class BatchNormState: @unchecked Sendable {
     running = BatchNormCoefficients(channels: channels)
     guard layer.statistics != .frozen else { return }
     batch = (0..<target.workers).map { worker in
-      let most = target.partitions.map {
-        $0.groups(layer.statistics).groupsOfWorker[target.rank * target.workers + worker].count
-      }.max() ?? 0
+      let most =
+        target.partitions.map {
+          $0.groups(layer.statistics).groupsOfWorker[target.rank * target.workers + worker].count
+        }.max() ?? 0
       return (0..<most).map { _ in BatchNormCoefficients(channels: channels) }
     }
   }

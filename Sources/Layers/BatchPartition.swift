@@ -109,7 +109,9 @@ package struct BatchPartition: Sendable {
   }
 
   package func groups(_ statistics: Statistics) -> StatisticGroups {
-    guard let groups = groups[statistics] else { invariantFailure("the batch was not divided for \(statistics) statistics") }
+    guard let groups = groups[statistics] else {
+      invariantFailure("the batch was not divided for \(statistics) statistics")
+    }
     return groups
   }
 }

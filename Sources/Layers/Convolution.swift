@@ -36,7 +36,8 @@ public struct Convolution: Layer {
       throw network.error("a convolution's outputs, kernel, stride, dilation and groups must be positive")
     }
     guard x.shape.height + 2 * padding >= extent, x.shape.width + 2 * padding >= extent else {
-      throw network.error("a kernel of \(extent)x\(extent) does not fit into an image of \(x.shape), padded by \(padding)")
+      throw network.error(
+        "a kernel of \(extent)x\(extent) does not fit into an image of \(x.shape), padded by \(padding)")
     }
     guard x.shape.channels % groups == 0, outputs % groups == 0 else {
       throw network.error("\(groups) groups do not divide \(x.shape.channels) inputs and \(outputs) outputs")
@@ -120,7 +121,8 @@ final class ConvolutionOperation: Operation, @unchecked Sendable {
     } else {
       let scratch = slice.worker.parameterScratch
       kernel.backwardWeights(
-        slice[inputs[0]], dy, dWeight: scratch, dBias: scratch + weight.layout.count, samples: slice.count, slice.kernels)
+        slice[inputs[0]], dy, dWeight: scratch, dBias: scratch + weight.layout.count, samples: slice.count,
+        slice.kernels)
       Elementwise.add(scratch, to: dWeight, count: weight.layout.count)
       if let bias, let dBias { Elementwise.add(scratch + weight.layout.count, to: dBias, count: bias.count) }
     }

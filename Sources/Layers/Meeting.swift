@@ -37,7 +37,9 @@ package struct Meeting: Sendable {
   /// The meetings of the participants, one for each kind of statistics among them.
   package static func meetings(of participants: [any MeetingParticipant], _ target: CompileTarget) -> [Meeting] {
     var kinds: [Statistics] = []
-    for participant in participants where !kinds.contains(participant.statistics) { kinds.append(participant.statistics) }
+    for participant in participants where !kinds.contains(participant.statistics) {
+      kinds.append(participant.statistics)
+    }
     return kinds.map { kind in Meeting(kind, participants.filter { $0.statistics == kind }, target) }
   }
 

@@ -70,7 +70,8 @@ final class PoolingOperation: Operation, @unchecked Sendable {
     }
     guard x.shape.height + 2 * padding >= height, x.shape.width + 2 * padding >= width else {
       throw network.error(
-        "a pooling kernel of \(height)x\(width) does not fit into an image of \(x.shape); the network needs larger images")
+        "a pooling kernel of \(height)x\(width) does not fit into an image of \(x.shape); the network needs larger images"
+      )
     }
     let x = network.blocked(x)
     let shape = SampleShape(

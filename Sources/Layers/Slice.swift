@@ -69,7 +69,8 @@ package struct Slice {
   /// Where an operation writes the gradient of an input; nil if nobody wants it.
   package func inputGradient(_ operation: some Operation, _ index: Int) -> UnsafeMutablePointer<Float>? {
     guard operation.wiring.needsInputGradient[index] else { return nil }
-    return operation.wiring.addsToInputGradient[index] ? worker.gradientScratch[index] : gradient(operation.inputs[index])
+    return operation.wiring.addsToInputGradient[index]
+      ? worker.gradientScratch[index] : gradient(operation.inputs[index])
   }
 
   /// A parameter's elements.

@@ -17,7 +17,9 @@ public enum AtomicFile {
     for chunk in chunks {
       var written = 0
       while written < chunk.count {
-        let count = chunk.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress! + written, $0.count - written) }
+        let count = chunk.withUnsafeBytes {
+          Foundation.write(descriptor, $0.baseAddress! + written, $0.count - written)
+        }
         guard count > 0 else {
           let error = failure("write")
           close(descriptor)

@@ -42,7 +42,8 @@ public struct Safetensors: Sendable, Equatable {
       let end = offset + tensor.data.count
       let shape = tensor.shape.map(String.init).joined(separator: ",")
       fields.append(
-        "\(quoted(name)):{\"dtype\":\"\(tensor.type.rawValue)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}")
+        "\(quoted(name)):{\"dtype\":\"\(tensor.type.rawValue)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}"
+      )
       offset = end
     }
     var header = Data("{\(fields.joined(separator: ","))}".utf8)
@@ -128,17 +129,21 @@ public struct Safetensors: Sendable, Equatable {
     var count = type.bytes
     for extent in entry.shape {
       let (product, overflow) = count.multipliedReportingOverflow(by: extent)
-      guard extent >= 0, !overflow else { throw LockstepError("\(path): \(name) has the impossible shape \(entry.shape)") }
+      guard extent >= 0, !overflow else {
+        throw LockstepError("\(path): \(name) has the impossible shape \(entry.shape)")
+      }
       count = product
     }
     guard entry.data_offsets.count == 2, entry.data_offsets[0] >= 0,
       entry.data_offsets[1] >= entry.data_offsets[0], entry.data_offsets[1] - entry.data_offsets[0] == count
     else {
-      throw LockstepError("\(path): \(name) has offsets \(entry.data_offsets), but its shape \(entry.shape) needs \(count) bytes")
+      throw LockstepError(
+        "\(path): \(name) has offsets \(entry.data_offsets), but its shape \(entry.shape) needs \(count) bytes")
     }
     guard start + entry.data_offsets[1] <= bytes.count else {
       throw LockstepError(
-        "\(path): offset \(bytes.count): the file ends here, but \(name) reaches to offset \(start + entry.data_offsets[1])")
+        "\(path): offset \(bytes.count): the file ends here, but \(name) reaches to offset \(start + entry.data_offsets[1])"
+      )
     }
     let range = start + entry.data_offsets[0]..<start + entry.data_offsets[1]
     return Tensor(type: type, shape: entry.shape, data: bytes.subdata(in: range))

@@ -105,7 +105,9 @@ extension Engine {
       for operation in segment.operations.reversed() {
         operation.backward(slice)
         for (index, input) in operation.inputs.enumerated() {
-          guard operation.wiring.needsInputGradient[index], operation.wiring.addsToInputGradient[index] else { continue }
+          guard operation.wiring.needsInputGradient[index], operation.wiring.addsToInputGradient[index] else {
+            continue
+          }
           Elementwise.add(
             worker.gradientScratch[index], to: slice.gradient(input), count: slice.count * input.layout.sampleStride)
         }

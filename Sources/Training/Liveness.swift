@@ -38,7 +38,9 @@ struct Liveness: Sendable {
   /// The segments whose backward pass reads a value.
   private func backwardReaders(_ value: Value) -> [Int] {
     var readers = (consumers[value.number] ?? []).filter { $0.operation.backwardReadsInputs }.map(\.segment)
-    if let producer = producer[value.number], producer.operation.backwardReadsOutput { readers.append(producer.segment) }
+    if let producer = producer[value.number], producer.operation.backwardReadsOutput {
+      readers.append(producer.segment)
+    }
     return readers
   }
 
@@ -81,7 +83,8 @@ struct Liveness: Sendable {
     var backward = family.flatMap(backwardReaders)
     // What a recomputed operation reads is read once more on the way back.
     for member in family {
-      for consumer in consumers[member.number] ?? [] where recomputed(in: consumer.segment).contains(where: { $0 === consumer.operation }) {
+      for consumer in consumers[member.number] ?? []
+      where recomputed(in: consumer.segment).contains(where: { $0 === consumer.operation }) {
         backward.append(consumer.segment)
       }
     }

@@ -32,9 +32,10 @@ package struct Plan: Sendable {
     try Self.checkCounts(network, partitions)
     self.network = network
     let groups = Segmentation.segments(of: network)
-    let largestShard = partitions.map { partition in
-      (0..<partition.shardCount).map { partition.samples(ofShard: $0).count }.max() ?? 1
-    }.max() ?? 1
+    let largestShard =
+      partitions.map { partition in
+        (0..<partition.shardCount).map { partition.samples(ofShard: $0).count }.max() ?? 1
+      }.max() ?? 1
     let sliceSizes = groups.map { SliceSize.samples(for: $0, input: network.input, shard: largestShard) }
     let liveness = Liveness(network, groups)
     liveness.wireGradients()

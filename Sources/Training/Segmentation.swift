@@ -12,9 +12,10 @@ enum Segmentation {
     var needsMeeting: Set<Int> = []
     var segment = [Int](repeating: 0, count: operations.count)
     for (index, operation) in operations.enumerated() {
-      segment[index] = operation.inputs.map { input in
-        segmentOfValue[input.number, default: 0] + (needsMeeting.contains(input.number) ? 1 : 0)
-      }.max() ?? 0
+      segment[index] =
+        operation.inputs.map { input in
+          segmentOfValue[input.number, default: 0] + (needsMeeting.contains(input.number) ? 1 : 0)
+        }.max() ?? 0
       segmentOfValue[operation.output.number] = segment[index]
       if let participant = operation as? any MeetingParticipant, participant.meetsForward {
         needsMeeting.insert(operation.output.number)

@@ -1,0 +1,66 @@
+#!/bin/bash
+# Runs every check of the project: formatting, warnings, the import check, all tests, and the thread sanitizer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. cluster/setup.sh
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+passed=0 failed=0 skipped=0
+
+step() { printf '\n== %s\n' "$*"; }
+
+# Fails on any warning that is ours.
+build() {
+  swift build --build-tests --explicit-target-dependency-import-check error "$@" 2>&1 | tee "$log" | grep -vE '^\[[0-9]+/[0-9]+\]' || true
+  [ "${PIPESTATUS[0]}" = 0 ] && ! grep -qE '(warning|error):' "$log"
+}
+
+# Runs tests and adds up what their last line says.
+tests() {
+  local status=0
+  timeout --foreground 900 swift test --skip-build "$@" >"$log" 2>&1 || status=$?
+  grep -E '✘|➜|↳|Fatal|ThreadSanitizer|recorded an issue' "$log" | cut -c1-400 || true
+  grep -E 'Test run with' "$log" | tail -1 || true
+  local ok wrong skip
+  ok=$(grep -cE '^✔ Test [^r]|^✔ Test r[^u]' "$log" || true)
+  wrong=$(grep -cE '^✘ Test [^r]|^✘ Test r[^u]' "$log" || true)
+  skip=$(grep -cE '^➜ Test ' "$log" || true)
+  passed=$((passed + ok)) failed=$((failed + wrong)) skipped=$((skipped + skip))
+  if [ $status != 0 ] && [ "$wrong" = 0 ]; then
+    tail -20 "$log"
+    failed=$((failed + 1))
+  fi
+  return 0
+}
+
+step "format"
+swift format lint --strict --recursive --parallel Package.swift Sources Tests
+
+step "build, without a warning"
+build -c release
+
+step "tests"
+tests -c release
+
+step "thread sanitizer on the in-process tests"
+# Optimized code, because unoptimized kernels are a hundred times slower.
+build -c release --sanitize=thread --scratch-path .build-tsan
+in_process='CollectivesTests|LayersTests|TrainingTests'
+TSAN_OPTIONS="suppressions=$PWD/cluster/tsan-suppressions.txt halt_on_error=1" \
+  tests -c release --sanitize=thread --scratch-path .build-tsan --filter "$in_process"
+
+step "a planted race must be found"
+LOCKSTEP_PLANTED_RACE=1 TSAN_OPTIONS="suppressions=$PWD/cluster/tsan-suppressions.txt halt_on_error=1" timeout 120 \
+  swift test --skip-build -c release --sanitize=thread --scratch-path .build-tsan --filter PlantedRace >"$log" 2>&1 || true
+if grep -q 'WARNING: ThreadSanitizer: data race' "$log"; then
+  echo "found"
+  passed=$((passed + 1))
+else
+  echo "not found: the sanitizer sees nothing"
+  failed=$((failed + 1))
+fi
+
+echo
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]

@@ -1,0 +1,43 @@
+#!/bin/bash
+# Builds Lockstep and trains a network on this machine.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: cluster/train.sh [OPTION of lockstep train ...]
+
+Installs what is missing, builds Lockstep, and trains on all CPUs of this machine. Without options it trains
+ResNet-20 on glyphs, digits that the program draws itself, for two epochs.
+
+  cluster/train.sh
+  cluster/train.sh --model mlp --dataset mnist --data DIR --epochs 5
+  RANKS=2 cluster/train.sh --model resnet20 --dataset cifar10 --data DIR --epochs 10
+
+environment:
+  RANKS    MPI ranks (default 1); the CPUs are divided among them
+TEXT
+}
+case "${1-}" in -h | --help) usage; exit ;; esac
+
+# Paths among the options are the caller's.
+here=$PWD
+cd "$(dirname "$0")/.."
+root=$PWD
+. cluster/setup.sh
+
+echo "building Lockstep"
+swift build -c release --product lockstep >.build-log 2>&1 || { cat .build-log >&2; exit 1; }
+rm -f .build-log
+
+cpus=$(nproc)
+ranks=${RANKS:-1}
+threads=$((cpus / ranks > 0 ? cpus / ranks : 1))
+[ $# -gt 0 ] || set -- --epochs 2 --batch-size 64 --schedule cosine
+cd "$here"
+# Every rank has its CPUs to itself where there are enough; mpirun would bind each to a single one.
+if [ $((ranks * threads)) -le "$cpus" ]; then
+  binding=(--map-by "slot:PE=$threads" --bind-to core)
+else
+  binding=(--oversubscribe --bind-to none)
+fi
+exec mpirun -np "$ranks" "${binding[@]}" "$root/.build/release/lockstep" train "$@"
