@@ -47,11 +47,11 @@ step "thread sanitizer on the in-process tests"
 # Optimized code, because unoptimized kernels are a hundred times slower.
 build -c release --sanitize=thread --scratch-path .build-tsan
 in_process='CollectivesTests|LayersTests|TrainingTests'
-TSAN_OPTIONS="suppressions=$PWD/cluster/tsan-suppressions.txt halt_on_error=1" \
+TSAN_OPTIONS=halt_on_error=1 \
   tests -c release --sanitize=thread --scratch-path .build-tsan --filter "$in_process"
 
 step "a planted race must be found"
-LOCKSTEP_PLANTED_RACE=1 TSAN_OPTIONS="suppressions=$PWD/cluster/tsan-suppressions.txt halt_on_error=1" timeout 120 \
+LOCKSTEP_PLANTED_RACE=1 TSAN_OPTIONS=halt_on_error=1 timeout 120 \
   swift test --skip-build -c release --sanitize=thread --scratch-path .build-tsan --filter PlantedRace >"$log" 2>&1 || true
 if grep -q 'WARNING: ThreadSanitizer: data race' "$log"; then
   echo "found"

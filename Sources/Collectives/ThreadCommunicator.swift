@@ -1,4 +1,3 @@
-import Synchronization
 import Tensors
 
 /// Ranks that are threads of one process: for tests, and the communicator of a job of one process.
@@ -17,12 +16,12 @@ public final class ThreadCommunicator: Communicator {
 
     let size: Int
     let barrier: Barrier
-    let offers: Mutex<[Offer]>
+    let offers: Locked<[Offer]>
 
     init(size: Int) {
       self.size = size
       barrier = Barrier(count: size, patience: .oversubscribed)
-      offers = Mutex(Array(repeating: Offer(), count: size))
+      offers = Locked(Array(repeating: Offer(), count: size))
     }
   }
 

@@ -1,6 +1,5 @@
 import CPlatform
 import Dispatch
-import Synchronization
 import Tensors
 
 /// The computing threads of one rank: persistent, meeting at a barrier.
@@ -15,7 +14,7 @@ package final class WorkerTeam: Sendable {
   package let barrier: Barrier
 
   private let gate: Barrier
-  private let state: Mutex<State>
+  private let state: Locked<State>
   private let finished = DispatchGroup()
 
   private struct State {
@@ -28,7 +27,7 @@ package final class WorkerTeam: Sendable {
     self.size = size
     barrier = Barrier(count: size, patience: patience)
     gate = Barrier(count: size, patience: patience)
-    state = Mutex(State())
+    state = Locked(State())
     Self.prepareThread()
     for worker in 1..<max(size, 1) {
       // The queue must not keep the team alive, or the team could never end its workers.

@@ -206,7 +206,7 @@ package final class KernelContext: @unchecked Sendable {
 
 /// Values made once per key, by whichever worker asks first.
 package final class Cache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-  private let values = Mutex<[Key: Value]>([:])
+  private let values = Locked<[Key: Value]>([:])
 
   package init() {}
 

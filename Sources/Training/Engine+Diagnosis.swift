@@ -1,7 +1,6 @@
 import Collectives
 import Kernels
 import Layers
-import Synchronization
 import Tensors
 
 extension Engine {
@@ -10,7 +9,7 @@ extension Engine {
   /// All ranks call it together, and get the same answer.
   func nonFiniteLoss(_ result: BatchResult) throws -> SharedError {
     let operations = plan.segments.flatMap(\.operations)
-    let first = Mutex(operations.count)
+    let first = Locked(operations.count)
     try team.run { [self] index in
       try forward(workers[index]) { [self] operation, slice in
         let count = operation.output.layout.sampleStride * slice.count

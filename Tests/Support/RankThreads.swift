@@ -1,6 +1,6 @@
 import Collectives
 import Foundation
-import Synchronization
+import Tensors
 
 /// Runs `body` as `count` ranks, each a thread, and returns their results in rank order.
 ///
@@ -10,7 +10,7 @@ package func asRanks<Result: Sendable>(
   _ count: Int, seconds: Double = 120, _ body: @escaping @Sendable (ThreadCommunicator) throws -> Result
 ) throws -> [Result] {
   let communicators = ThreadCommunicator.group(size: count)
-  let results = Mutex<[Int: Swift.Result<Result, any Error>]>([:])
+  let results = Locked<[Int: Swift.Result<Result, any Error>]>([:])
   let done = DispatchGroup()
   for communicator in communicators {
     done.enter()
