@@ -42,6 +42,9 @@ public final class MPICommunicator: Communicator {
   ///
   /// - Throws: `LockstepError` if MPI cannot be called from a program with threads.
   public init() throws {
+    // A rank that waits then yields its CPU between looks: free where it has one to itself, and where it does not, the
+    // rank that it waits for gets on. Only Open MPI knows the name; what the user has set stays.
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0)
     var provided: Int32 = 0
     try check(MPI_Init_thread(nil, nil, Int32(MPI_THREAD_FUNNELED), &provided), "MPI_Init_thread")
     guard provided >= MPI_THREAD_FUNNELED else {
