@@ -89,9 +89,6 @@ package struct StatisticGroups: Sendable {
       ranks: TreePartition(tree, runs: runs), spansRanks: runs.count { !$0.isEmpty } > 1)
   }
 
-  /// The nodes that travel between ranks.
-  var travellingNodes: Int { groups.reduce(0) { $0 + ($1.spansRanks ? $1.ranks.rootCount : 0) } }
-
   /// The number of pieces in a run of shards.
   func pieceCount(in run: Range<Int>) -> Int { piecesBefore[run.upperBound] - piecesBefore[run.lowerBound] }
 }
