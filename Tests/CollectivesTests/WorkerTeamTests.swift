@@ -66,6 +66,25 @@ import Testing
     }
   }
 
+  private final class Owner: Sendable {
+    let team = WorkerTeam(size: 3, patience: .oversubscribed)
+    func work() throws { try team.run { [self] _ in _ = team.size } }
+  }
+
+  /// An engine owns its team and is captured by what the team runs. More of them than Dispatch has threads.
+  @Test func ownersOfTeamsEnd() throws {
+    let isAlive = try within {
+      weak var last: Owner?
+      for _ in 0..<300 {
+        let owner = Owner()
+        try owner.work()
+        last = owner
+      }
+      return last != nil
+    }
+    #expect(!isAlive)
+  }
+
   /// Workers live as long as their team and no longer.
   @Test func teamsEnd() throws {
     try within {

@@ -4,7 +4,7 @@ import Tensors
 /// A layer's gradients against differences of its loss.
 package struct CentralDifferences {
   /// How far x and each parameter move, times a random direction with elements in [-1, 1].
-  package var step: Float = 0.02
+  package var step: Float = 0.01
 
   package init() {}
 

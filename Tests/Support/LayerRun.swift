@@ -43,6 +43,22 @@ package struct LayerRun: Sendable {
     return (0..<count).map { _ in random.normal() }
   }
 
+  /// A parameter or running statistic of the layer.
+  package struct ParameterInfo: Sendable {
+    package let name: String
+    package let count: Int
+    package let isNormalization: Bool
+  }
+
+  /// The layer's parameters, in the order of definition.
+  package var parameters: [ParameterInfo] {
+    let builder = NetworkBuilder()
+    _ = try? layer.build(builder.value(input, block: 1), in: builder)
+    return builder.parameters.map {
+      ParameterInfo(name: $0.name, count: $0.count, isNormalization: $0.role == .normalization)
+    }
+  }
+
   /// How a batch is divided.
   package struct Division: Sendable, Hashable {
     package var ranks: Int
