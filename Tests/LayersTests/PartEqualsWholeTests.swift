@@ -39,6 +39,21 @@ import Testing
     #expect(difference == nil)
   }
 
+  /// Fewer shards than workers: some own nothing, but want the sums of all.
+  @Test(arguments: ["batch norm", "batch norm, ghost:2", "cross-entropy", "dropout"], [1, 2])
+  func fewerShardsThanWorkers(_ name: String, shards: Int) throws {
+    let difference = try firstDifference(
+      LayerCases.run(name, samples: 5), shards: shards, grids: [(1, 2), (2, 1), (2, 2), (3, 1), (1, 5)])
+    #expect(difference == nil)
+  }
+
+  /// One group of samples, which only the first workers have pieces of.
+  @Test func ghostLargerThanTheBatch() throws {
+    let run = try LayerRun(LayerCases.image, samples: 3, LayerCases.norms(.ghost(4)))
+    let difference = try firstDifference(run, shards: 6, grids: [(2, 1), (1, 2), (2, 2), (3, 2)])
+    #expect(difference == nil)
+  }
+
   /// Where each worker has exactly N samples, `local` is `ghost:N`.
   @Test(arguments: [(2, 1, 4, 6), (1, 2, 4, 6), (2, 2, 4, 3), (4, 1, 4, 3), (3, 1, 6, 4), (3, 2, 12, 2), (1, 1, 5, 12)])
   func localIsGhost(ranks: Int, threads: Int, shards: Int, samplesPerWorker: Int) throws {

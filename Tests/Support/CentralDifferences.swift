@@ -33,7 +33,7 @@ package struct CentralDifferences {
         let near = try loss(step) - loss(-step)
         let far = try loss(2 * step) - loss(-2 * step)
         let expected = zip(gradient, direction).reduce(0) { $0 + Double($1.0) * Double($1.1) }
-        let scale = max(norm(gradient), 0.01 * (run.labels == nil ? norm(run.w) : 1)) / 3.0.squareRoot()
+        let scale = max(norm(gradient), 0.1 * (run.labels == nil ? norm(run.w) : 1)) / 3.0.squareRoot()
         let error = abs((8 * near - far) / (12 * Double(step)) - expected) / scale
         if number == 0 || !(error <= worst.error) { worst = (name, error) }
       }

@@ -21,6 +21,10 @@ package struct LayerRun: Sendable {
   package var wantsInputGradient = true
   /// Whether the layer's input comes in blocks of channels, as from another layer.
   package var inputIsBlocked = false
+  /// Without momentum and weight decay, the velocity is the gradient itself.
+  package var optimizer = SGD(momentum: 0)
+  /// With 0, the parameters stay what they are; running statistics change.
+  package var learningRate: Float = 0
   package var seed: UInt64 = 5
 
   /// Random normal x and w.
@@ -73,7 +77,7 @@ package struct LayerRun: Sendable {
   package struct Outcome: Sendable {
     package var y: [Float]
     package var dx: [Float]
-    /// Of the learned parameters, by name.
+    /// Of the learned parameters, by name; in truth the optimizer's velocities.
     package var gradients: [String: [Float]]
     /// Parameters and running statistics after the step.
     package var model: [String: [Float]]

@@ -25,10 +25,9 @@ final class ProbedEngine {
     }
     let classCount = run.labels == nil ? OutputProbe.classCount : run.w.count / run.sampleCount
     let network = try Network(model, input: run.input, classCount: classCount, labelSmoothing: run.labelSmoothing)
-    // Without momentum and weight decay the velocity is the gradient itself.
     engine = try Engine(
       network, communicator: communicator, threads: division.threads, batchSizes: [run.sampleCount],
-      shards: division.shards, optimizer: SGD(momentum: 0), seed: run.seed, patience: .oversubscribed)
+      shards: division.shards, optimizer: run.optimizer, seed: run.seed, patience: .oversubscribed)
     initial = engine.model
     for name in run.values.keys where initial[name] == nil { throw LockstepError("the layer has no \(name)") }
   }
@@ -52,9 +51,9 @@ final class ProbedEngine {
 
   private func isOfLayer(_ name: String) -> Bool { !name.hasPrefix(Self.inputName) }
 
-  /// One step that leaves the parameters as they are. The loss: sum(w * y) in Double, or the cross-entropy's mean.
+  /// One step of training. The loss: sum(w * y) in Double, or the cross-entropy's mean.
   func step(_ x: [Float]) throws -> Double {
-    let result = try withBatch(x) { try engine.train($0, learningRate: 0) }
+    let result = try withBatch(x) { try engine.train($0, learningRate: run.learningRate) }
     if run.labels != nil { return result.loss }
     try engine.communicator.barrier()
     return zip(recording.w.elements, recording.y.elements).reduce(0) { $0 + Double($1.0) * Double($1.1) }
