@@ -70,7 +70,9 @@ import Testing
           let run = first..<end
           let roots = tree.roots(of: run)
           let isWhole = Array(roots.joined()) == Array(run)
-          let areNodes = roots.allSatisfy { Self.definition(0, count).contains(Self.definition($0.lowerBound, $0.upperBound)) }
+          let areNodes = roots.allSatisfy {
+            Self.definition(0, count).contains(Self.definition($0.lowerBound, $0.upperBound))
+          }
           if !isWhole || !areNodes || roots.count > 2 * max(1, logarithm(count)) {
             Issue.record("roots of \(run) in a tree of \(count): \(roots)")
           }

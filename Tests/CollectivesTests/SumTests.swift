@@ -71,7 +71,9 @@ import Testing
         let leaves: [[Float]] = (0..<shards).map { Self.values($0, count) }
         let partition = TreePartition(ShardTree(count: shards), runs: Self.runs(ranks, of: shards))
         // Uneven slices; with few elements some are empty.
-        let slices = (0..<ranks).map { $0 * $0 * count / (ranks * ranks)..<($0 + 1) * ($0 + 1) * count / (ranks * ranks) }
+        let slices = (0..<ranks).map {
+          $0 * $0 * count / (ranks * ranks)..<($0 + 1) * ($0 + 1) * count / (ranks * ranks)
+        }
         let parts = try asRanks(ranks) { communicator in
           let arrays = Self.nodes(leaves, partition, communicator.rank).map { node in
             let buffer = AlignedBuffer<Float>(count: count)

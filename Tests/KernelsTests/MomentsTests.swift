@@ -35,11 +35,15 @@ import Testing
         to: sums.start)
     }
     let all = Array(sums.elements)
-    return (Array(all[..<x.layout.shape.channels]), Array(all[x.layout.paddedChannels...].prefix(x.layout.shape.channels)))
+    return (
+      Array(all[..<x.layout.shape.channels]), Array(all[x.layout.paddedChannels...].prefix(x.layout.shape.channels))
+    )
   }
 
   private func channel(_ c: Int, of plain: [Float], _ shape: SampleShape) -> [Float] {
-    (0..<plain.count / shape.count).flatMap { plain[($0 * shape.count + c * shape.positions)...].prefix(shape.positions) }
+    (0..<plain.count / shape.count).flatMap {
+      plain[($0 * shape.count + c * shape.positions)...].prefix(shape.positions)
+    }
   }
 
   @Test(arguments: blocks) func shortAndLongRuns(block: Int) {

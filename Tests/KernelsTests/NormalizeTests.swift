@@ -76,7 +76,8 @@ import Testing
     mean.elements.update(repeating: 12345.678)
     let y = BlockedArray([Float](repeating: .nan, count: count), layout)
     Normalize.forward(
-      x.start, mean: mean.start, scale: scale.start, bias: bias.start, residual: nil, rectify: false, y: y.start, layout,
+      x.start, mean: mean.start, scale: scale.start, bias: bias.start, residual: nil, rectify: false, y: y.start,
+      layout,
       samples: samples)
     let isBias = y.plain == (0..<count).map { bias.start[channel($0)] }
     #expect(isBias)
@@ -88,7 +89,9 @@ import Testing
     var x = LayerRun.random(count, number: 0)
     x[17] = .nan
     let packed = BlockedArray(x, layout)
-    let (zero, one) = (AlignedBuffer<Float>(count: layout.paddedChannels), AlignedBuffer<Float>(count: layout.paddedChannels))
+    let (zero, one) = (
+      AlignedBuffer<Float>(count: layout.paddedChannels), AlignedBuffer<Float>(count: layout.paddedChannels)
+    )
     one.elements.update(repeating: 1)
     for residual in [nil, BlockedArray([Float](repeating: 0, count: count), layout)] {
       let y = BlockedArray([Float](repeating: 0, count: count), layout)

@@ -23,7 +23,8 @@ import Testing
     let outcome = try run.outcome(.init(ranks: 2, threads: 1, shards: shards))
     let (mean, variance) = (oracle.float64s("mean"), oracle.float64s("variance"))
     for c in 0..<shape.channels {
-      #expect(abs(Double(outcome.model["running_mean"]![c]) - mean[c]) <= 1e-7 * max(abs(mean[c]), variance[c].squareRoot()))
+      #expect(
+        abs(Double(outcome.model["running_mean"]![c]) - mean[c]) <= 1e-7 * max(abs(mean[c]), variance[c].squareRoot()))
       let unbiased = Double(outcome.model["running_var"]![c])
       let expected = variance[c] * n / (n - 1)
       #expect(expected == 0 ? unbiased == 0 : abs(unbiased - expected) < 1e-4 * expected, "channel \(c)")
@@ -78,7 +79,8 @@ import Testing
   /// One value per channel has no variance; what is wrong and where is said.
   @Test func singleValuesAreRefused() throws {
     func complaint(_ statistics: Statistics, samples: Int, ranks: Int = 1, shards: Int = 1) throws -> String? {
-      let run = try LayerRun(.features(3), samples: samples, Sequential { BatchNorm(statistics: statistics).named("norm") })
+      let run = try LayerRun(
+        .features(3), samples: samples, Sequential { BatchNorm(statistics: statistics).named("norm") })
       do {
         _ = try run.outcome(.init(ranks: ranks, shards: shards))
         return nil

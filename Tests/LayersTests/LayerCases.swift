@@ -11,7 +11,8 @@ enum LayerCases {
     guard let layer = layers[name] else { throw LockstepError("no case \(name)") }
     let vectors = name.hasPrefix("vectors")
     let input =
-      vectors ? SampleShape.features(11) : name.contains("groups") ? SampleShape(channels: 6, height: 7, width: 5) : image
+      vectors
+      ? SampleShape.features(11) : name.contains("groups") ? SampleShape(channels: 6, height: 7, width: 5) : image
     let classes = 7
     let labels = name.contains("cross-entropy") ? (0..<samples).map { Int32($0 * 3 % classes) } : nil
     var run = try LayerRun(input, samples: samples, labels: labels, layer)

@@ -13,7 +13,8 @@ package struct CentralDifferences {
   /// (8 (L(+h) - L(-h)) - (L(+2h) - L(-2h))) / 12h, whose error is of order h^4: h may be so large that Float's rounding
   /// of y, divided by h, does not matter. The difference to the gradient's product with the direction is taken in
   /// relation to what that product's size is expected to be, |gradient|, or if that is nothing, to a part of |w|.
-  package func largestError(_ run: LayerRun, threads: Int = 1, shards: Int = 2) throws -> (name: String, error: Double) {
+  package func largestError(_ run: LayerRun, threads: Int = 1, shards: Int = 2) throws -> (name: String, error: Double)
+  {
     try within {
       let engine = try ProbedEngine(
         run, run.makeRecording(), ThreadCommunicator.alone, LayerRun.Division(threads: threads, shards: shards))
@@ -50,6 +51,8 @@ package func norm(_ values: some Sequence<Float>) -> Double {
 /// |values - expected| / |expected|; infinite if they have different sizes or there is nothing to compare.
 package func relativeError(_ values: [Float], _ expected: [Float]) -> Double {
   guard values.count == expected.count, !values.isEmpty else { return .infinity }
-  let difference = zip(values, expected).reduce(0) { $0 + (Double($1.0) - Double($1.1)) * (Double($1.0) - Double($1.1)) }
+  let difference = zip(values, expected).reduce(0) {
+    $0 + (Double($1.0) - Double($1.1)) * (Double($1.0) - Double($1.1))
+  }
   return difference.squareRoot() / norm(expected)
 }

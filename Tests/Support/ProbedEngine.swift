@@ -18,7 +18,9 @@ final class ProbedEngine {
     self.run = run
     self.recording = recording
     let model = Sequential {
-      if run.wantsInputGradient { InputProbe(recording: recording, isBlocked: run.inputIsBlocked).named(Self.inputName) }
+      if run.wantsInputGradient {
+        InputProbe(recording: recording, isBlocked: run.inputIsBlocked).named(Self.inputName)
+      }
       // Without a scope, parameters bear the layer's own names: weight, bias.
       run.layer.named("")
       if run.labels == nil { OutputProbe(recording: recording).named("output-probe") }
@@ -46,7 +48,9 @@ final class ProbedEngine {
   var model: [String: [Float]] {
     let file = engine.model
     return Dictionary(
-      uniqueKeysWithValues: file.names.filter { isOfLayer($0) && file[$0]!.type == .float32 }.map { ($0, file[$0]!.floats) })
+      uniqueKeysWithValues: file.names.filter { isOfLayer($0) && file[$0]!.type == .float32 }.map {
+        ($0, file[$0]!.floats)
+      })
   }
 
   private func isOfLayer(_ name: String) -> Bool { !name.hasPrefix(Self.inputName) }

@@ -49,7 +49,8 @@ package struct TrainingRun: Sendable {
   private func outcome(_ communicator: any Communicator, threads: Int) throws -> Outcome {
     let network = try Network(model(), input: input, classCount: classCount)
     let engine = try Engine(
-      network, communicator: communicator, threads: threads, batchSizes: [batchSize] + (lastBatchSize.map { [$0] } ?? []),
+      network, communicator: communicator, threads: threads,
+      batchSizes: [batchSize] + (lastBatchSize.map { [$0] } ?? []),
       shards: shards, optimizer: optimizer, seed: seed, patience: .oversubscribed)
     var losses: [Double] = []
     for step in 0..<steps {
@@ -62,7 +63,9 @@ package struct TrainingRun: Sendable {
   }
 
   /// Sample i of batch b is a function of (seed, b, i).
-  private func withBatch<Result>(_ batch: Int, _ size: Int, _ engine: Engine, _ body: (Batch) throws -> Result) rethrows -> Result {
+  private func withBatch<Result>(_ batch: Int, _ size: Int, _ engine: Engine, _ body: (Batch) throws -> Result) rethrows
+    -> Result
+  {
     let samples = engine.samples(globalCount: size)
     let x = AlignedBuffer<Float>(count: samples.count * input.count)
     let labels = AlignedBuffer<Int32>(count: samples.count)

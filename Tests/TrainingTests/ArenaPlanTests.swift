@@ -37,7 +37,9 @@ import Training
 
   /// Buffers in a row share the memory of the largest; those alive together lie beside each other.
   @Test func memoryIsShared() {
-    func buffer(_ count: Int, _ lifetime: ClosedRange<Int>) -> ArenaPlan.Buffer { .init(count: count, lifetimes: [lifetime]) }
+    func buffer(_ count: Int, _ lifetime: ClosedRange<Int>) -> ArenaPlan.Buffer {
+      .init(count: count, lifetimes: [lifetime])
+    }
     #expect(ArenaPlan([buffer(64, 0...1), buffer(128, 2...3), buffer(32, 4...4)]).count == 128)
     #expect(ArenaPlan([buffer(64, 0...2), buffer(128, 2...3)]).count == 192)
     #expect(ArenaPlan([]).count == 0)

@@ -31,7 +31,7 @@ import Training
     #expect(kinds.count { $0 == "BatchNorm + ReLU" } == 10)
     #expect(kinds.count { $0 == "BatchNorm + residual + ReLU" } == 9)
     #expect(count("Linear") == 1 && count("AveragePooling") == 1 && count("SoftmaxCrossEntropy") == 1)
-    #expect(kinds.count == 45)
+    #expect(kinds.count == 66)
   }
 
   /// A batch norm whose output something else reads too must stay as it is.
