@@ -71,7 +71,13 @@ let package = Package(
     .target(
       name: "Support", dependencies: ["Collectives", "Kernels", "Layers", "Tensors", "Training"],
       path: "Tests/Support", swiftSettings: settings),
+    .testTarget(
+      name: "CollectivesTests", dependencies: ["Collectives", "Support", "Tensors"], swiftSettings: settings),
     .testTarget(name: "DatasetsTests", dependencies: ["CZlib", "Datasets", "Tensors"], swiftSettings: settings),
+    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Support", "Tensors"], swiftSettings: settings),
+    .testTarget(
+      name: "LayersTests", dependencies: ["Collectives", "Kernels", "Layers", "Models", "Support", "Tensors"],
+      exclude: ["Oracles"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
     .testTarget(
       name: "TrainingTests",

@@ -34,8 +34,7 @@ package final class WorkerTeam: Sendable {
       let (gate, barrier, state) = (gate, barrier, StateReference(self))
       DispatchQueue(label: "lockstep.worker.\(worker)", qos: .userInitiated).async(group: finished) {
         Self.prepareThread()
-        while (try? gate.wait()) != nil, let body = state.body {
-          Self.perform(worker, body, barrier, state)
+        while (try? gate.wait()) != nil, Self.perform(worker, barrier, state) {
           guard (try? gate.wait()) != nil else { return }
         }
       }
@@ -53,17 +52,19 @@ package final class WorkerTeam: Sendable {
   /// - Throws: the first error a worker threw. The barrier stays poisoned then: the team has ended.
   package func run(_ body: @escaping @Sendable (_ worker: Int) throws -> Void) throws {
     Self.prepareThread()
-    let reference = StateReference(self)
     state.withLock { $0.body = body }
+    // What owns the team may well be captured by what the team runs.
+    defer { state.withLock { $0.body = nil } }
     try gate.wait()
-    Self.perform(0, body, barrier, reference)
+    _ = Self.perform(0, barrier, StateReference(self))
     try gate.wait()
     if let failure = state.withLock({ $0.failure }) { throw failure }
   }
 
-  private static func perform(
-    _ worker: Int, _ body: @Sendable (Int) throws -> Void, _ barrier: Barrier, _ state: StateReference
-  ) {
+  /// Runs the body, if there is one, and lets go of it before the workers meet: the last to hold it must be `run`'s
+  /// caller, because the team cannot end on a thread of its own.
+  private static func perform(_ worker: Int, _ barrier: Barrier, _ state: StateReference) -> Bool {
+    guard let body = state.body else { return false }
     do {
       try body(worker)
     } catch is PoisonedBarrier {
@@ -72,6 +73,7 @@ package final class WorkerTeam: Sendable {
       state.record(error)
       barrier.poison()
     }
+    return true
   }
 
   /// Denormals slow arithmetic down a hundredfold, and oneDNN would start threads of its own.

@@ -1,7 +1,7 @@
 import COneDNN
 import Tensors
 
-/// An elementwise function and its derivative in terms of its result, by oneDNN.
+/// An elementwise function and its derivative in terms of its result; by oneDNN, but for ReLU, whose NaN oneDNN's loses.
 package final class ActivationKernel: Sendable {
   package enum Function: Sendable {
     case relu, sigmoid, tanh
@@ -19,6 +19,7 @@ package final class ActivationKernel: Sendable {
   package func forward(
     _ x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, count: Int, _ context: KernelContext
   ) {
+    if function == .relu { return Elementwise.rectify(x, y: y, count: count) }
     context.run(forwards.value(for: count) { passes(count).forward }, x, y)
   }
 
@@ -27,13 +28,14 @@ package final class ActivationKernel: Sendable {
     _ dy: UnsafePointer<Float>, y: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>, count: Int,
     _ context: KernelContext
   ) {
+    if function == .relu { return Elementwise.rectifyGradient(dy, where: y, dz: dx, count: count) }
     context.run(backwards.value(for: count) { passes(count).backward }, dy, y, dx)
   }
 
   private func passes(_ count: Int) -> (forward: Primitive, backward: Primitive) {
     let algorithm =
       switch function {
-      case .relu: dnnl_eltwise_relu_use_dst_for_bwd
+      case .relu: invariantFailure("ReLU is not oneDNN's")
       case .sigmoid: dnnl_eltwise_logistic_use_dst_for_bwd
       case .tanh: dnnl_eltwise_tanh_use_dst_for_bwd
       }

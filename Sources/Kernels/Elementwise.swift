@@ -14,7 +14,12 @@ package enum Elementwise {
     for i in 0..<count { y[i] = x[i] * (Float(mask[i]) * scale) }
   }
 
-  /// y = x where z > 0, else 0.
+  /// y = max(x, 0). NaN stays NaN, so that a diverged run shows in the loss.
+  package static func rectify(_ x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, count: Int) {
+    for i in 0..<count { y[i] = x[i] <= 0 ? 0 : x[i] }
+  }
+
+  /// dz = dy where y > 0, else 0.
   package static func rectifyGradient(
     _ dy: UnsafePointer<Float>, where y: UnsafePointer<Float>, dz: UnsafeMutablePointer<Float>, count: Int
   ) {

@@ -132,7 +132,7 @@ final class BatchNormTransform: Operation, MeetingParticipant, @unchecked Sendab
 
   var kind: String { "BatchNorm" + (inputs.count > 1 ? " + residual" : "") + (rectifies ? " + ReLU" : "") }
   var parameters: [Parameter] {
-    norm.affine.map { [$0.weight, $0.bias] } ?? []
+    (norm.affine.map { [$0.weight, $0.bias] } ?? [])
       + (statistics == .frozen ? [norm.runningMean, norm.runningVariance] : [])
   }
   var isCheap: Bool { true }
@@ -193,6 +193,11 @@ final class BatchNormTransform: Operation, MeetingParticipant, @unchecked Sendab
 
   /// dBias = sum(dy),   dWeight = sum(dy * xhat)
   func finishBackward(_ shard: Shard) {
+    if statistics == .frozen {
+      for statistic in [norm.runningMean, norm.runningVariance] {
+        shard.gradient(statistic).update(repeating: 0, count: norm.channels)
+      }
+    }
     guard let (weight, bias) = norm.affine else { return }
     let (dWeight, dBias) = (shard.gradient(weight), shard.gradient(bias))
     let groups = shard.groups(statistics == .frozen ? .sync : statistics)

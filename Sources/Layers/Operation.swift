@@ -69,7 +69,7 @@ package final class Wiring: @unchecked Sendable {  // Written only while a netwo
   /// Whether another operation has written an input's gradient before.
   package var addsToInputGradient: [Bool]
 
-  init(_ name: String, _ inputs: [Value], _ output: Value) {
+  package init(_ name: String, _ inputs: [Value], _ output: Value) {
     self.name = name
     self.inputs = inputs
     self.output = output

@@ -21,7 +21,7 @@ package struct StatisticGroups: Sendable {
   package let groups: [Group]
   /// The groups with a piece in each shard.
   package let groupsOfShard: [Range<Int>]
-  /// The groups whose sums each worker wants: those with a piece among its shards, and a group of all samples always.
+  /// The groups whose sums each worker wants: those with a piece among its shards; of `sync` statistics the one group.
   package let groupsOfWorker: [Range<Int>]
   /// The number of pieces in all shards before each one, and in all.
   private let piecesBefore: [Int]
@@ -57,7 +57,9 @@ package struct StatisticGroups: Sendable {
         return (samples, touched(samples))
       }
     }
-    groups = runs.map { Self.group($0.samples, $0.shards, shards: shards, grid: grid) }
+    /// Whether every worker wants the sums, also one that has nothing to add.
+    let isGlobal = statistics == .sync || statistics == .frozen
+    groups = runs.map { Self.group($0.samples, $0.shards, shards: shards, grid: grid, isGlobal: isGlobal) }
     let groups = groups
     groupsOfShard = (0..<shards).map { shard in
       let first = groups.firstIndex { $0.shards.contains(shard) } ?? 0
@@ -66,19 +68,24 @@ package struct StatisticGroups: Sendable {
     }
     let groupsOfShard = groupsOfShard
     groupsOfWorker = (0..<grid.workers).map { worker in
-      if groups.count == 1 { return 0..<1 }
+      if isGlobal { return 0..<1 }
       let ranges = grid.shards(ofWorker: worker, of: shards).map { groupsOfShard[$0] }.filter { !$0.isEmpty }
       guard let first = ranges.first, let last = ranges.last else { return 0..<0 }
       return first.lowerBound..<last.upperBound
     }
     piecesBefore = groupsOfShard.reduce(into: [0]) { $0.append($0.last! + $1.count) }
     spansRanks = groups.contains { $0.spansRanks }
-    spansWorkers = groups.contains { group in
-      (0..<grid.workers).count { grid.shards(ofWorker: $0, of: shards).overlaps(group.shards) } > 1
-    }
+    spansWorkers =
+      isGlobal
+      ? grid.workers > 1
+      : groups.contains { group in
+        (0..<grid.workers).count { grid.shards(ofWorker: $0, of: shards).overlaps(group.shards) } > 1
+      }
   }
 
-  private static func group(_ samples: Range<Int>, _ touched: Range<Int>, shards: Int, grid: WorkerGrid) -> Group {
+  private static func group(
+    _ samples: Range<Int>, _ touched: Range<Int>, shards: Int, grid: WorkerGrid, isGlobal: Bool
+  ) -> Group {
     let tree = ShardTree(count: touched.count)
     let runs = (0..<grid.ranks).map { rank in
       let run = grid.shards(ofRank: rank, of: shards).clamped(to: touched)
@@ -86,7 +93,7 @@ package struct StatisticGroups: Sendable {
     }
     return Group(
       samples: samples, shards: touched, schedule: SumSchedule(tree, (0..<touched.count).map { $0..<$0 + 1 }),
-      ranks: TreePartition(tree, runs: runs), spansRanks: runs.count { !$0.isEmpty } > 1)
+      ranks: TreePartition(tree, runs: runs), spansRanks: isGlobal ? grid.ranks > 1 : runs.count { !$0.isEmpty } > 1)
   }
 
   /// The number of pieces in a run of shards.

@@ -102,7 +102,7 @@ extension Engine {
     }
     forEachSlice(of: shard, segment) { slice in
       for operation in segment.recomputed { operation.forward(slice) }
-      for operation in segment.operations.reversed() {
+      for operation in segment.differentiated.reversed() {
         operation.backward(slice)
         for (index, input) in operation.inputs.enumerated() {
           guard operation.wiring.needsInputGradient[index], operation.wiring.addsToInputGradient[index] else {

@@ -10,6 +10,8 @@ package struct Plan: Sendable {
   /// A stretch of the network that needs nothing from other shards.
   package struct Segment: Sendable {
     package let operations: [any Operation]
+    /// Those with a backward pass: all but what lies before the first learned parameter.
+    package let differentiated: [any Operation]
     /// The operations whose outputs the backward pass computes again.
     package let recomputed: [any Operation]
     package let forwardMeetings: [Meeting]
@@ -40,6 +42,9 @@ package struct Plan: Sendable {
     let liveness = Liveness(network, groups)
     liveness.wireGradients()
 
+    func participants(_ operations: [any Operation], meetForward: Bool) -> [any MeetingParticipant] {
+      operations.compactMap { $0 as? any MeetingParticipant }.filter { $0.meetsForward == meetForward }
+    }
     var segments: [Segment] = []
     var offset = 0
     var parameters: [Parameter] = []
@@ -54,12 +59,12 @@ package struct Plan: Sendable {
           parameters.append(parameter)
         }
       }
-      let participants = operations.compactMap { $0 as? any MeetingParticipant }
+      let differentiated = operations.filter { $0 === network.loss || liveness.needsGradient($0.output) }
       segments.append(
         Segment(
-          operations: operations, recomputed: liveness.recomputed(in: number),
-          forwardMeetings: Meeting.meetings(of: participants.filter(\.meetsForward), target),
-          backwardMeetings: Meeting.meetings(of: participants.filter { !$0.meetsForward }, target),
+          operations: operations, differentiated: differentiated, recomputed: liveness.recomputed(in: number),
+          forwardMeetings: Meeting.meetings(of: participants(operations, meetForward: true), target),
+          backwardMeetings: Meeting.meetings(of: participants(differentiated, meetForward: false), target),
           sliceSize: sliceSizes[number], parameters: start..<offset))
     }
     self.segments = segments

@@ -1,0 +1,75 @@
+import Kernels
+import Support
+import Tensors
+import Testing
+
+/// The loops over flat arrays, at lengths around whole vectors.
+@Suite struct ElementwiseTests {
+  private let counts = [0, 1, 15, 16, 17, 100]
+
+  private func buffer(_ values: [Float]) -> AlignedBuffer<Float> {
+    let buffer = AlignedBuffer<Float>(count: values.count)
+    buffer.start.update(from: values, count: values.count)
+    return buffer
+  }
+
+  @Test func nonFiniteElementsAreFoundEverywhere() {
+    for count in counts {
+      let x = buffer(LayerRun.random(count, number: 0).map { $0 * 1e38 / 10 })
+      #expect(!Elementwise.hasNonFinite(x.start, count: count))
+      for value in [Float.nan, .infinity, -.infinity, .signalingNaN] {
+        let missed = (0..<count).first { i in
+          let finite = x.start[i]
+          defer { x.start[i] = finite }
+          x.start[i] = value
+          return !Elementwise.hasNonFinite(x.start, count: count)
+        }
+        #expect(missed == nil, "\(value) among \(count)")
+      }
+    }
+  }
+
+  @Test func sumWithAndWithoutRectifier() {
+    let (x, residual) = (LayerRun.random(100, number: 0), LayerRun.random(100, number: 1))
+    let (a, b, y) = (buffer(x), buffer(residual), buffer(x))
+    a.start[5] = .nan
+    Elementwise.sum(a.start, b.start, rectify: true, y: y.start, count: 100)
+    let isRectified = (0..<100).allSatisfy { $0 == 5 ? y.start[$0].isNaN : y.start[$0] == max(x[$0] + residual[$0], 0) }
+    Elementwise.sum(a.start, b.start, rectify: false, y: y.start, count: 100)
+    let isSum = (0..<100).allSatisfy { $0 == 5 ? y.start[$0].isNaN : y.start[$0] == x[$0] + residual[$0] }
+    #expect(isRectified && isSum)
+  }
+
+  @Test func rectifierGradient() {
+    let dy = buffer([1, 2, 3, 4, 5])
+    let y = buffer([1, 0, -0.0, .nan, .leastNonzeroMagnitude])
+    let dz = buffer([9, 9, 9, 9, 9])
+    Elementwise.rectifyGradient(dy.start, where: y.start, dz: dz.start, count: 5)
+    #expect(Array(dz.elements) == [1, 0, 0, 4, 5])
+  }
+
+  /// ReLU as a layer of its own, which oneDNN computes, keeps NaN too.
+  @Test func reluKeepsNaN() {
+    let x = buffer(LayerRun.random(33, number: 0))
+    x.start[20] = .nan
+    let y = buffer([Float](repeating: 0, count: 33))
+    ActivationKernel(.relu).forward(x.start, y: y.start, count: 33, KernelContext())
+    let isRight = (0..<33).allSatisfy { $0 == 20 ? y.start[$0].isNaN : y.start[$0] == max(x.start[$0], 0) }
+    #expect(isRight)
+  }
+
+  @Test func rowsAndMasks() {
+    let y = buffer([Float](repeating: 1, count: 6))
+    let row = buffer([10, 20, 30])
+    Elementwise.fillRows(y.start, with: row.start, rows: 2, count: 3)
+    #expect(Array(y.elements) == [10, 20, 30, 10, 20, 30])
+    Elementwise.addRows(y.start, rows: 2, stride: 3, to: row.start, count: 2)
+    #expect(Array(row.elements) == [30, 60, 30])
+    let mask = AlignedBuffer<UInt8>(count: 3)
+    mask.start[1] = 1
+    Elementwise.mask(row.start, by: mask.start, scale: 2, y: y.start, count: 3)
+    #expect(Array(y.elements) == [0, 120, 0, 10, 20, 30])
+    Elementwise.add(row.start, to: y.start, count: 3)
+    #expect(Array(y.elements) == [30, 180, 30, 10, 20, 30])
+  }
+}

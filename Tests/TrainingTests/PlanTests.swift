@@ -1,0 +1,107 @@
+import Layers
+import Models
+import Support
+import Tensors
+import Testing
+import Training
+
+/// How networks are fused, cut into segments and laid out.
+@Suite struct PlanTests {
+  private func resnet20() throws -> Network {
+    let input = SampleShape(channels: 3, height: 32, width: 32)
+    return try Network(
+      ModelZoo.model("resnet20", ModelOptions(input: input, classCount: 10)), input: input, classCount: 10)
+  }
+
+  private func plan(_ network: Network, batchSizes: [Int], shards: Int, grid: WorkerGrid) throws -> Plan {
+    try Plan(
+      network,
+      partitions: batchSizes.map {
+        BatchPartition(globalCount: $0, shards: shards, grid: grid, statistics: network.statistics)
+      }, rank: 0)
+  }
+
+  /// 19 convolutions and 2 projections, a batch norm each; every ReLU and every sum becomes part of a batch norm.
+  @Test func resnet20Fuses() throws {
+    let kinds = try resnet20().operations.map(\.kind)
+    func count(_ prefix: String) -> Int { kinds.count { $0.hasPrefix(prefix) } }
+    #expect(count("Convolution") == 21)
+    #expect(count("BatchNorm moments") == 21)
+    #expect(kinds.count { $0 == "BatchNorm" } == 2)  // of the projections
+    #expect(kinds.count { $0 == "BatchNorm + ReLU" } == 10)
+    #expect(kinds.count { $0 == "BatchNorm + residual + ReLU" } == 9)
+    #expect(count("Linear") == 1 && count("AveragePooling") == 1 && count("SoftmaxCrossEntropy") == 1)
+    #expect(kinds.count == 66)
+  }
+
+  /// A batch norm whose output something else reads too must stay as it is.
+  @Test func sharedOutputsAreNotFused() throws {
+    let model = Sequential {
+      Convolution(4, kernel: 3, padding: 1)
+      BatchNorm()
+      Residual(rectifies: true) {
+        ReLU()
+        Convolution(4, kernel: 3, padding: 1)
+      }
+      GlobalAveragePooling()
+      Linear(2)
+    }
+    let network = try Network(model, input: SampleShape(channels: 3, height: 7, width: 5), classCount: 2)
+    let kinds = network.operations.map(\.kind)
+    #expect(kinds.contains("BatchNorm") && kinds.contains("ReLU") && kinds.contains("Sum + ReLU"))
+  }
+
+  /// Every operation once, after what it reads; a batch norm's second half in a later segment than its first.
+  @Test func segmentsKeepTheOrder() throws {
+    let network = try resnet20()
+    let plan = try plan(network, batchSizes: [22], shards: 8, grid: WorkerGrid(ranks: 1, threads: 2))
+    #expect(plan.segments.reduce(0) { $0 + $1.operations.count } == network.operations.count)
+    // One meeting per batch norm forward, but for those of a projection and of the main path, which meet together.
+    #expect(plan.segments.count == 20)
+    var segmentOfValue = [network.input.number: 0]
+    for (number, segment) in plan.segments.enumerated() {
+      for operation in segment.operations {
+        for input in operation.inputs {
+          let producer = try #require(segmentOfValue[input.number], "\(operation.name) comes before what it reads")
+          let meets = network.operations.contains {
+            $0.output == input && ($0 as? any MeetingParticipant)?.meetsForward == true
+          }
+          #expect(producer < number || !meets, "\(operation.name) is in the segment that its moments end")
+        }
+        segmentOfValue[operation.output.number] = number
+      }
+    }
+  }
+
+  /// What decides bits depends on the batch and its shards, not on who computes them.
+  @Test func slicesDoNotDependOnTheGrid() throws {
+    let grids = [(1, 1), (1, 2), (2, 1), (4, 2)].map { WorkerGrid(ranks: $0, threads: $1) }
+    let plans = try grids.map { try plan(resnet20(), batchSizes: [64, 10], shards: 8, grid: $0) }
+    let sizes = plans.map { $0.segments.map(\.sliceSize) }
+    #expect(sizes.allSatisfy { $0 == sizes[0] })
+    #expect(sizes[0].allSatisfy { (1...8).contains($0) })
+    #expect(plans.allSatisfy { $0.parameterCount == plans[0].parameterCount })
+    // A shard of thousands of samples is cut.
+    let large = try plan(resnet20(), batchSizes: [4096], shards: 1, grid: grids[0]).segments.map(\.sliceSize)
+    #expect(large.allSatisfy { (1...4095).contains($0) })
+  }
+
+  /// Each parameter has a place of its own, within its segment's.
+  @Test func parametersDoNotOverlap() throws {
+    let network = try resnet20()
+    let plan = try plan(network, batchSizes: [22], shards: 8, grid: WorkerGrid(ranks: 1, threads: 1))
+    #expect(plan.parameters.count == network.parameters.count)
+    var end = 0
+    for parameter in plan.parameters {
+      #expect(parameter.offset >= end && parameter.offset % 16 == 0, "\(parameter.name)")
+      end = parameter.range.upperBound
+    }
+    #expect(end <= plan.parameterCount)
+    for segment in plan.segments {
+      let isInside = segment.operations.flatMap(\.parameters).allSatisfy {
+        segment.parameters.lowerBound <= $0.offset && $0.range.upperBound <= segment.parameters.upperBound
+      }
+      #expect(isInside)
+    }
+  }
+}
