@@ -71,6 +71,7 @@ let package = Package(
     .target(
       name: "Support", dependencies: ["Collectives", "Kernels", "Layers", "Tensors", "Training"],
       path: "Tests/Support", swiftSettings: settings),
+    .testTarget(name: "CommandTests", dependencies: ["Command", "Tensors"], swiftSettings: settings),
     .testTarget(name: "DatasetsTests", dependencies: ["CZlib", "Datasets", "Tensors"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
     .testTarget(
