@@ -29,7 +29,7 @@ extension CommandTests {
         "no-shuffle", "augment", "init", "save", "checkpoint", "resume", "metrics",
       ]
       let evaluation = ["model", "dataset", "data", "batch-size", "threads", "batch-norm", "seed", "init"]
-      let inspection = ["model", "shape", "classes", "batch-size", "shards", "threads", "batch-norm", "dropout", "json"]
+      let inspection = ["model", "shape", "classes", "batch-size", "shards", "threads", "batch-norm", "json"]
       let all = [("train", shared + training), ("evaluate", evaluation), ("inspect", inspection)]
       for (subcommand, options) in all {
         let outcome = try Program.launch([subcommand, "--help"]).run()
