@@ -87,7 +87,7 @@ same() {
 
 # matrix NAME OPTION... prints a row of the table.
 matrix() {
-  printf '%-36s' "$1"
+  printf '%-40s' "$1"
   shift
   run 1x1 "$folder/reference" "$@" --steps "$steps"
   for layout in $layouts; do
@@ -108,7 +108,7 @@ else
   images=$folder/cifar
 fi
 
-printf '%-36s' "ranks x threads"
+printf '%-40s' "ranks x threads"
 for layout in $layouts; do printf ' %7s' "$layout"; done
 printf ' %7s\n' "2x2,3x1"
 for model in $models; do

@@ -30,6 +30,7 @@ struct BatchNormChoice: ExpressibleByArgument, CustomStringConvertible {
 }
 
 extension Schedule: ExpressibleByArgument {
+  /// As `--schedule` takes it.
   public init?(argument: String) { self.init(argument) }
 }
 

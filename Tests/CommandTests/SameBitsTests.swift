@@ -57,7 +57,7 @@ extension CommandTests {
 
     /// Groups of 16 samples, across shards and workers; the last batch has 13 in all.
     @Test func ghostBatchNorm() throws {
-      let data = try files.tensors(109, [3, 8, 8], to: "data")
+      let data = try files.tensors(109, [3, 12, 12], to: "data")
       try expectSameBits([
         "--model", "resnet20", "--dataset", "tensors", "--data", data, "--batch-size", "48", "--shards", "8",
         "--steps", "4", "--batch-norm", "ghost:16",
