@@ -73,6 +73,7 @@ let package = Package(
       path: "Tests/Support", swiftSettings: settings),
     .testTarget(
       name: "CollectivesTests", dependencies: ["Collectives", "Support", "Tensors"], swiftSettings: settings),
+    .testTarget(name: "CommandTests", dependencies: ["Command", "Tensors"], swiftSettings: settings),
     .testTarget(name: "DatasetsTests", dependencies: ["CZlib", "Datasets", "Tensors"], swiftSettings: settings),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Support", "Tensors"], swiftSettings: settings),
     .testTarget(

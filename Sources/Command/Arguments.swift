@@ -30,18 +30,21 @@ struct BatchNormChoice: ExpressibleByArgument, CustomStringConvertible {
 }
 
 extension Schedule: ExpressibleByArgument {
+  /// As `--schedule` takes it.
   public init?(argument: String) { self.init(argument) }
 }
 
 /// C,H,W.
-struct ShapeChoice: ExpressibleByArgument {
+struct ShapeChoice: ExpressibleByArgument, CustomStringConvertible {
   let shape: SampleShape
 
   init?(argument: String) {
     let extents = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
-    guard extents.count == 3, extents.allSatisfy({ $0 > 0 }) else { return nil }
+    guard extents.count == 3, extents.allSatisfy((1...65_536).contains) else { return nil }
     shape = SampleShape(channels: extents[0], height: extents[1], width: extents[2])
   }
+
+  var description: String { "\(shape.channels),\(shape.height),\(shape.width)" }
 }
 
 struct DataArguments: ParsableArguments {
@@ -66,6 +69,13 @@ struct DataArguments: ParsableArguments {
   func load(seed: UInt64) throws -> Dataset {
     try Dataset.load(dataset, path: data, shape: shape?.shape, classCount: classes, seed: seed)
   }
+
+  var options: [(name: String, value: String)] {
+    [
+      ("dataset", dataset), ("data", data ?? "unset"), ("shape", shape.map { "\($0)" } ?? "unset"),
+      ("classes", classes.map { "\($0)" } ?? "unset"),
+    ]
+  }
 }
 
 struct ModelArguments: ParsableArguments {
@@ -80,6 +90,10 @@ struct ModelArguments: ParsableArguments {
 
   @Option(help: ArgumentHelp("The probability of dropout.", valueName: "p"))
   var dropout: Float = 0
+
+  var options: [(name: String, value: String)] {
+    [("model", model), ("batch-norm", "\(batchNorm)"), ("dropout", "\(dropout)")]
+  }
 
   func make(for data: Dataset) throws -> Sequential { try make(input: data.shape, classCount: data.classCount) }
 

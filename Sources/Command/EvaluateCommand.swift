@@ -32,10 +32,10 @@ struct EvaluateCommand: JobCommand {
     options.globalBatchSize = batchSize
     options.threads = threads ?? job.defaultThreads
     options.seed = seed
-    try job.requireSame([
-      ("model", modelArguments.model), ("dataset", dataArguments.dataset), ("init", initial),
-      ("batch-size", "\(batchSize)"), ("threads", "\(options.threads)"), ("seed", "\(seed)"),
-    ])
+    try job.requireSame(
+      modelArguments.options + dataArguments.options + [
+        ("init", initial), ("batch-size", "\(batchSize)"), ("threads", "\(options.threads)"), ("seed", "\(seed)"),
+      ])
     let trainer = try job.communicator.agree { [options] () throws -> Trainer in
       let data = try dataArguments.load(seed: seed)
       if data.test == nil { throw LockstepError("the data set \(data.name) has no test samples to evaluate on") }

@@ -33,7 +33,7 @@ struct FileArguments: ParsableArguments {
     if let metrics { try AtomicFile.checkWritable(metrics) }
     guard let checkpointFolder else { return }
     try checkpointFolder.prepare()
-    if let step = checkpointFolder.latestStep, !resume {
+    if let step = try checkpointFolder.latestStep(), !resume {
       throw LockstepError(
         "\(checkpointFolder.path) holds a checkpoint of step \(step); add --resume to go on from it,"
           + " or choose another folder")
@@ -44,7 +44,7 @@ struct FileArguments: ParsableArguments {
   ///
   /// - Returns: a line that says so.
   func restore(_ trainer: Trainer, _ identity: [String: String]) throws -> String? {
-    if resume, let checkpointFolder, let step = checkpointFolder.latestStep {
+    if resume, let checkpointFolder, let step = try checkpointFolder.latestStep() {
       if try checkpointFolder.restore(trainer, options: identity) { return "resuming after step \(step)" }
     }
     if let initial { try trainer.initialize(from: Safetensors(contentsOf: initial), source: initial) }

@@ -31,50 +31,48 @@ struct Job {
     min(Machine.availableProcessors, max(1, Machine.processorCount / communicator.localSize))
   }
 
-  /// Ends the job if ranks were launched with different options or builds.
+  /// Ends the job if ranks run different builds of the program, or different subcommands.
+  func requireSameProgram(subcommand: String) throws {
+    let builds = try communicator.allGather(Self.buildIdentity)
+    if let other = builds.firstIndex(where: { $0 != builds[0] }) {
+      throw SharedError(
+        "rank \(other) runs another build of lockstep than rank 0; install the same one on every host")
+    }
+    let subcommands = try communicator.allGather(subcommand)
+    if let other = subcommands.firstIndex(where: { $0 != subcommand }) {
+      throw SharedError(
+        "ranks were launched with different subcommands: \(subcommands[0]) on rank 0, but \(subcommands[other]) on rank"
+          + " \(other)")
+    }
+  }
+
+  /// Ends the job if ranks were launched with different options.
   ///
-  /// - Parameter options: what must be the same everywhere, by name.
+  /// - Parameter options: what must be the same everywhere, by its name on the command line; the same names on all ranks.
   func requireSame(_ options: [(name: String, value: String)]) throws {
-    let all = options + [("build", Self.buildIdentity)]
-    let text = all.map { "\($0.name)\u{1}\($0.value)" }.joined(separator: "\u{2}")
-    let texts = try communicator.allGather(text)
-    guard let other = texts.indices.first(where: { texts[$0] != texts[0] }) else { return }
-    func fields(_ rank: Int) -> [(String, String)] {
-      texts[rank].split(separator: "\u{2}").map { field in
-        let parts = field.split(separator: "\u{1}", omittingEmptySubsequences: false).map(String.init)
-        return (parts[0], parts.count > 1 ? parts[1] : "")
+    let texts = try communicator.allGather(options.map(\.value).joined(separator: "\0"))
+    let values = texts.map { $0.split(separator: "\0", omittingEmptySubsequences: false) }
+    for rank in values.indices {
+      for (index, option) in options.enumerated() where values[rank][index] != values[0][index] {
+        throw SharedError(
+          "ranks were launched with different options: --\(option.name) is \(values[0][index]) on rank 0, but"
+            + " \(values[rank][index]) on rank \(rank)")
       }
-    }
-    for (mine, theirs) in zip(fields(0), fields(other)) where mine != theirs {
-      if mine.0 == "build" {
-        throw try shared("rank \(other) runs another build of lockstep than rank 0; install the same one on every host")
-      }
-      throw try shared(
-        "ranks were launched with different options: --\(mine.0) is \(mine.1) on rank 0, but \(theirs.1) on rank \(other)"
-      )
-    }
-    throw try shared("ranks were launched with different subcommands or versions of lockstep")
-  }
-
-  /// An error that all ranks throw, since all have compared the same texts.
-  private func shared(_ text: String) throws -> any Error {
-    do {
-      try communicator.agree { throw LockstepError(text) }
-      return LockstepError(text)
-    } catch {
-      return error
     }
   }
 
-  /// A hash (FNV-1a) of the executable.
+  /// The executable's size and a hash of its bytes (FNV-1a, eight at a time).
   private static var buildIdentity: String {
     guard let executable = try? Data(contentsOf: URL(fileURLWithPath: "/proc/self/exe"), options: .alwaysMapped) else {
       return "unknown"
     }
+    let prime: UInt64 = 0x100_0000_01b3
     let hash = executable.withUnsafeBytes { bytes in
-      bytes.bindMemory(to: UInt64.self).reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ $1) &* 0x100_0000_01b3 }
+      let words = UnsafeRawBufferPointer(rebasing: bytes.prefix(bytes.count & ~7)).bindMemory(to: UInt64.self)
+      let start = words.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ $1) &* prime }
+      return bytes.dropFirst(bytes.count & ~7).reduce(start) { ($0 ^ UInt64($1)) &* prime }
     }
-    return String(hash, radix: 16)
+    return "\(executable.count) bytes \(String(hash, radix: 16))"
   }
 
   /// One line that says what computes, and a warning if threads outnumber CPUs.

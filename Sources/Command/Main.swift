@@ -38,7 +38,9 @@ enum Main {
     }
     do {
       let command = try parse(communicator)
-      try command.run(Job(communicator))
+      let job = Job(communicator)
+      try job.requireSameProgram(subcommand: type(of: command)._commandName)
+      try command.run(job)
       leave(communicator, code: 0)
     } catch let error as SharedError {
       // Every rank is here: one speaks, and all leave in good order.

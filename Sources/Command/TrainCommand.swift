@@ -26,7 +26,7 @@ struct TrainCommand: JobCommand {
   @OptionGroup(title: "Files") var files: FileArguments
 
   func run(_ job: Job) throws {
-    let options = try job.communicator.agree { try arguments.options(job) }
+    let options = arguments.options(job)
     try job.requireSame(sharedOptions(options))
     let trainer = try job.communicator.agree { () throws -> Trainer in
       try files.check()
@@ -65,7 +65,7 @@ struct TrainCommand: JobCommand {
   /// What all ranks must have been given alike.
   private func sharedOptions(_ options: TrainingOptions) -> [(name: String, value: String)] {
     runOptions(options) + [("threads", "\(options.threads)")] + arguments.lengthOptions + files.options
-      + [("data", dataArguments.data ?? "unset")]
+      + dataArguments.options
   }
 
   /// What a checkpoint's run must have in common with this one to end in the same bits.
@@ -78,9 +78,6 @@ struct TrainCommand: JobCommand {
 
   /// The options that decide bits, by their names on the command line.
   private func runOptions(_ options: TrainingOptions) -> [(name: String, value: String)] {
-    [
-      ("model", modelArguments.model), ("batch-norm", "\(modelArguments.batchNorm)"),
-      ("dropout", "\(modelArguments.dropout)"), ("dataset", dataArguments.dataset),
-    ] + arguments.runOptions(options)
+    modelArguments.options + [("dataset", dataArguments.dataset)] + arguments.runOptions(options)
   }
 }

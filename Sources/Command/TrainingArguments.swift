@@ -67,7 +67,7 @@ struct TrainingArguments: ParsableArguments {
     if epochs != nil, steps != nil { throw ValidationError("Give either --epochs or --steps, not both.") }
   }
 
-  func options(_ job: Job) throws -> TrainingOptions {
+  func options(_ job: Job) -> TrainingOptions {
     var options = TrainingOptions()
     options.globalBatchSize = batchSize
     options.shards = shards

@@ -4,6 +4,9 @@ extension Dataset {
   /// The names that `load` knows.
   public static let names = ["glyphs", "random", "mnist", "fashion-mnist", "cifar10", "cifar100", "tensors"]
 
+  /// The numbers of classes that are believed: a label beyond is damage.
+  static let classCounts = 1...1_000_000
+
   /// Loads a data set by name and checks it whole.
   ///
   /// | name | what it is | path |
@@ -23,6 +26,9 @@ extension Dataset {
   ) throws -> Dataset {
     if let path, ["glyphs", "random"].contains(name) {
       throw LockstepError("\(name) is made, not read: it has no use for --data \(path)")
+    }
+    if let classCount, !classCounts.contains(classCount) {
+      throw LockstepError("the number of classes must be in \(classCounts), not \(classCount)")
     }
     let dataset =
       switch name {

@@ -64,7 +64,7 @@ extension Dataset {
     }
 
     let largest = (y + (test?.y ?? [])).max() ?? 0
-    let classCount = classCount ?? Int(min(max(largest, 0), Int64(Int32.max) - 1)) + 1
+    let classCount = classCount ?? Int(min(max(largest, 0), Int64(classCounts.upperBound) - 1)) + 1
     func checked(_ labels: [Int64], _ name: String) throws -> [Int32] {
       try labels.enumerated().map { sample, label in
         try checkedLabel(Int(label), sample: sample, classCount: classCount, in: "\(path): \(name)")

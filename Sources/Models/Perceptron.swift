@@ -20,7 +20,7 @@ public enum Perceptron {
         Linear(width)
         options.norm
         activation
-        if options.dropout > 0 { Dropout(options.dropout) }
+        if options.dropout != 0 { Dropout(options.dropout) }
       }
       Linear(options.classCount)
     }

@@ -47,7 +47,7 @@ public enum ResNet {
         }.named("layer\(stage + 1)")
       }
       GlobalAveragePooling().named("avgpool")
-      if options.dropout > 0 { Dropout(options.dropout) }
+      if options.dropout != 0 { Dropout(options.dropout) }
       Linear(options.classCount).named("fc")
     }
   }

@@ -33,7 +33,7 @@ public enum VGG {
         }
       }.named("features")
       Flatten()
-      if options.dropout > 0 { Dropout(options.dropout) }
+      if options.dropout != 0 { Dropout(options.dropout) }
       Linear(options.classCount).named("classifier")
     }
   }

@@ -21,13 +21,13 @@ public enum Terminal {
     return Int(size.ws_col)
   }()
 
-  /// Prints without buffering.
+  /// Prints without buffering. What cannot be printed is lost: a full disk below a log must not end the training.
   public static func write(_ text: String) {
-    FileHandle.standardOutput.write(Data(text.utf8))
+    try? FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
   }
 
   /// Prints an error.
   public static func writeError(_ text: String) {
-    FileHandle.standardError.write(Data("\(text)\n".utf8))
+    try? FileHandle.standardError.write(contentsOf: Data("\(text)\n".utf8))
   }
 }

@@ -86,7 +86,7 @@ public struct Safetensors: Sendable, Equatable {
     do {
       bytes = try Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped)
     } catch {
-      throw LockstepError("cannot read \(path): \(Self.reason(error))")
+      throw LockstepError("cannot read \(path): \(Self.reason(error, path))")
     }
     guard bytes.count >= 8 else {
       throw LockstepError("\(path): offset 0: expected 8 bytes of header length, found \(bytes.count)")
@@ -150,7 +150,11 @@ public struct Safetensors: Sendable, Equatable {
   }
 
   /// The system's short reason for a failed read.
-  private static func reason(_ error: any Error) -> String {
+  private static func reason(_ error: any Error, _ path: String) -> String {
+    var isDirectory: ObjCBool = false
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
+      return "it is a directory"
+    }
     let error = error as NSError
     let underlying = error.userInfo[NSUnderlyingErrorKey] as? NSError ?? error
     if underlying.domain == NSPOSIXErrorDomain { return String(cString: strerror(Int32(underlying.code))) }

@@ -26,10 +26,22 @@ public struct CheckpointFolder: Sendable {
   }
 
   /// The step of the newest checkpoint, if there is one.
-  public var latestStep: Int? { latest.flatMap { Int($0.dropFirst("step-".count)) } }
+  ///
+  /// - Throws: `LockstepError` if `latest` is damaged: a run that may be there must not be overwritten.
+  public func latestStep() throws -> Int? {
+    guard let latest else { return nil }
+    guard latest.hasPrefix("step-"), let step = Int(latest.dropFirst("step-".count)) else {
+      throw LockstepError(
+        "\(path)/latest is damaged: it should name the newest checkpoint, as in step-00000120; write the name there, or"
+          + " choose another folder")
+    }
+    return step
+  }
 
   private var latest: String? {
-    (try? String(contentsOfFile: "\(path)/latest", encoding: .utf8))?.trimmingCharacters(in: .whitespacesAndNewlines)
+    FileManager.default.contents(atPath: "\(path)/latest").map {
+      String(decoding: $0, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
   }
 
   /// Makes the folder and checks that it can be written.
@@ -51,8 +63,16 @@ public struct CheckpointFolder: Sendable {
     try engine.communicator.agree {
       guard engine.communicator.rank == 0 else { return }
       let name = "step-" + String(repeating: "0", count: max(0, 8 - "\(engine.step)".count)) + "\(engine.step)"
-      let partial = "\(path)/\(name).partial"
-      let files = FileManager.default
+      try write(engine, velocities, options, name)
+    }
+  }
+
+  private func write(
+    _ engine: Engine, _ velocities: Safetensors, _ options: [String: String], _ name: String
+  ) throws {
+    let partial = "\(path)/\(name).partial"
+    let files = FileManager.default
+    do {
       try? files.removeItem(atPath: partial)
       try files.createDirectory(atPath: partial, withIntermediateDirectories: true)
       try engine.model.write(to: "\(partial)/model.safetensors")
@@ -69,6 +89,10 @@ public struct CheckpointFolder: Sendable {
       where old.hasPrefix("step-") && old != name && old != previous {
         try? files.removeItem(atPath: "\(path)/\(old)")
       }
+    } catch let error as LockstepError {
+      throw error
+    } catch {
+      throw LockstepError("cannot write the checkpoint \(path)/\(name): \(error.localizedDescription)")
     }
   }
 

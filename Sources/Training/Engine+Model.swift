@@ -26,9 +26,8 @@ extension Engine {
   package func take(_ file: Safetensors, from source: String) throws {
     try check(file, plan.network.parameters, source)
     for parameter in plan.network.parameters { set(parameter, file[parameter.name]!.floats) }
-    if let counter = file.names.first(where: { $0.hasSuffix(Self.counterName) }),
-      let count = file[counter]?.int64s.first
-    {
+    let counter = file.names.first { $0.hasSuffix(Self.counterName) }.flatMap { file[$0] }
+    if let counter, counter.type == .int64, let count = counter.int64s.first {
       batchesTracked = Int(count)
     }
   }

@@ -1,0 +1,99 @@
+import Foundation
+import Tensors
+import Testing
+
+extension CommandTests {
+  /// A checkpoint is taken by the run it belongs to and by no other, and is never overwritten by accident.
+  @Suite struct CheckpointTests {
+    let files: SampleFiles
+
+    /// Leaves a checkpoint of two steps.
+    init() throws {
+      files = try SampleFiles()
+      _ = try files.tensors(48, [1, 4, 4], to: "data")
+      let outcome = try train(["--steps", "2"])
+      guard outcome.code == 0 else { throw LockstepError(outcome.text) }
+    }
+
+    private func train(ranks: Int? = nil, _ arguments: [String], model: String = "mlp") throws -> Launch.Outcome {
+      try Program.launch(
+        ranks: ranks,
+        [
+          "train", "--model", model, "--dataset", "tensors", "--data", files.path("data"), "--batch-size", "24",
+          "--threads", "1", "--checkpoint", files.path("checkpoint"),
+        ] + arguments
+      ).run()
+    }
+
+    /// The checkpoint's files and what they hold.
+    private var contents: [String: Data] {
+      get throws {
+        let folder = files.path("checkpoint")
+        let names = try FileManager.default.subpathsOfDirectory(atPath: folder)
+        return Dictionary(
+          uniqueKeysWithValues: names.map { ($0, (try? files.folder.data("checkpoint/\($0)")) ?? Data()) })
+      }
+    }
+
+    private func expectRefusal(
+      _ arguments: [String], model: String = "mlp", _ error: String, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+      let before = try contents
+      for ranks in [nil, 2] where ranks == nil || Program.mpirunExists {
+        let outcome = try train(ranks: ranks, arguments, model: model)
+        expectCleanFailure(outcome, error.replacing("@", with: files.folder.path), sourceLocation: sourceLocation)
+        let isUntouched = try contents == before
+        #expect(isUntouched, sourceLocation: sourceLocation)
+      }
+    }
+
+    @Test func withoutResuming() throws {
+      try expectRefusal(["--steps", "3"], "@/checkpoint holds a checkpoint of step 2; add --resume")
+    }
+
+    @Test func ofAnotherModel() throws {
+      try expectRefusal(
+        ["--steps", "3", "--resume"], model: "mlp:32",
+        "step-00000002/model.safetensors is of another model: its 1.weight is [100, 16], this model's [32, 16]")
+    }
+
+    @Test func ofAnotherRun() throws {
+      try expectRefusal(
+        ["--steps", "3", "--resume", "--learning-rate", "0.3"], "was made with --learning-rate 0.1, this run has 0.3")
+      try expectRefusal(["--steps", "3", "--resume", "--seed", "7"], "was made with --seed 0, this run has 7")
+    }
+
+    @Test func damaged() throws {
+      let step = "checkpoint/step-00000002"
+      let model = try files.folder.data("\(step)/model.safetensors")
+      try files.folder.write(model.dropLast(4), to: "\(step)/model.safetensors")
+      try expectRefusal(
+        ["--steps", "3", "--resume"], "model.safetensors: offset \(model.count - 4): the file ends here, but ")
+      try files.folder.write(model, to: "\(step)/model.safetensors")
+
+      let run = try files.folder.data("\(step)/run.json")
+      try files.folder.write(run.dropLast(4), to: "\(step)/run.json")
+      try expectRefusal(["--steps", "3", "--resume"], "step-00000002/run.json is damaged")
+      try files.folder.write(run, to: "\(step)/run.json")
+
+      try FileManager.default.removeItem(atPath: files.path("\(step)/optimizer.safetensors"))
+      try expectRefusal(["--steps", "3", "--resume"], "cannot read @/\(step)/optimizer.safetensors: ")
+    }
+
+    /// Neither a fresh start nor a resumption may take the run in the folder for none.
+    @Test func namedByADamagedFile() throws {
+      try files.folder.write(Data("st\n".utf8), to: "checkpoint/latest")
+      try expectRefusal(["--steps", "3"], "@/checkpoint/latest is damaged")
+      try expectRefusal(["--steps", "3", "--resume"], "@/checkpoint/latest is damaged")
+      try files.folder.write(Data("step-00000001\n".utf8), to: "checkpoint/latest")
+      try expectRefusal(["--steps", "3", "--resume"], "cannot read @/checkpoint/step-00000001/run.json")
+    }
+
+    /// One rank's failure in the middle of training ends the job; what was saved before stays.
+    @Test func whileMetricsCannotBeWritten() throws {
+      try FileManager.default.createSymbolicLink(atPath: files.path("metrics"), withDestinationPath: "/dev/full")
+      try expectRefusal(
+        ["--steps", "4", "--resume", "--metrics", files.path("metrics")], "cannot write the metrics file @/metrics")
+    }
+  }
+}

@@ -1,0 +1,117 @@
+import Foundation
+import Tensors
+import Testing
+
+extension CommandTests {
+  /// The first promise, with real processes: the saved model does not depend on ranks and threads.
+  @Suite(Program.needsMPI) struct SameBitsTests {
+    static let layouts = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (1, 3), (4, 1), (5, 1)]
+    let files: SampleFiles
+
+    init() throws { files = try SampleFiles() }
+
+    /// Trains and returns the saved model's bytes.
+    private func train(_ layout: (ranks: Int, threads: Int), _ arguments: [String]) throws -> Data {
+      let save = files.path("saved.safetensors")
+      try? FileManager.default.removeItem(atPath: save)
+      let outcome = try Program.launch(
+        ranks: layout.ranks == 1 ? nil : layout.ranks,
+        ["train", "--threads", "\(layout.threads)", "--save", save] + arguments
+      ).run()
+      guard outcome.code == 0 else { throw LockstepError("exit code \(outcome.code): \(outcome.text)") }
+      return try files.folder.data("saved.safetensors")
+    }
+
+    private func expectSameBits(_ arguments: [String]) throws {
+      let reference = try train((1, 1), arguments)
+      for layout in Self.layouts {
+        let isSame = try train(layout, arguments) == reference
+        #expect(isSame, "\(layout.0) ranks x \(layout.1) threads")
+      }
+    }
+
+    /// The last batch of an epoch has 3 samples, so that five of its shards are empty.
+    @Test func perceptronWithDropout() throws {
+      let data = try files.tensors(103, [1, 6, 5], to: "data")
+      try expectSameBits([
+        "--model", "mlp", "--dataset", "tensors", "--data", data, "--batch-size", "50", "--shards", "8", "--steps", "8",
+        "--dropout", "0.2",
+      ])
+    }
+
+    @Test func residualNetworkWithDropout() throws {
+      let data = try files.tensors(103, [3, 12, 12], to: "data")
+      try expectSameBits([
+        "--model", "resnet20", "--dataset", "tensors", "--data", data, "--batch-size", "50", "--shards", "8",
+        "--steps", "4", "--dropout", "0.1", "--weight-decay", "1e-3", "--schedule", "step:1", "--warmup-epochs", "0.5",
+      ])
+    }
+
+    @Test(arguments: ["mlp", "resnet20"]) func augmentation(model: String) throws {
+      let data = try files.mnist(77, to: "mnist")
+      try expectSameBits([
+        "--model", model, "--dataset", "mnist", "--data", data, "--batch-size", "24", "--shards", "8", "--steps", "5",
+        "--augment",
+      ])
+    }
+
+    /// Groups of 16 samples, across shards and workers; the last batch has 13 in all.
+    @Test func ghostBatchNorm() throws {
+      let data = try files.tensors(109, [3, 12, 12], to: "data")
+      try expectSameBits([
+        "--model", "resnet20", "--dataset", "tensors", "--data", data, "--batch-size", "48", "--shards", "8",
+        "--steps", "4", "--batch-norm", "ghost:16",
+      ])
+    }
+
+    @Test func resumingOnAnotherLayout() throws {
+      let data = try files.tensors(103, [1, 6, 5], to: "data")
+      let arguments = [
+        "--model", "mlp", "--dataset", "tensors", "--data", data, "--batch-size", "50", "--shards", "8",
+        "--dropout", "0.2",
+      ]
+      let reference = try train((1, 1), arguments + ["--steps", "11"])
+      let files = ["--checkpoint", files.path("checkpoint"), "--metrics", files.path("metrics")]
+      let half = try train((2, 2), arguments + files + ["--steps", "5"])
+      #expect(half != reference)
+      let whole = try train((3, 1), arguments + files + ["--steps", "11", "--resume"])
+      #expect(whole == reference)
+      let steps = try metrics().filter { $0["loss"] != nil }.compactMap { $0["step"] as? Int }
+      #expect(steps == Array(1...11))
+    }
+
+    /// A rank that dies ends the job, and takes nothing with it.
+    @Test func resumingAfterARankWasKilled() throws {
+      let data = try files.tensors(103, [1, 6, 5], to: "data")
+      let checkpoint = files.path("checkpoint")
+      let arguments = ["--model", "mlp", "--dataset", "tensors", "--data", data, "--batch-size", "50", "--shards", "8"]
+      let job = try Program.launch(
+        ranks: 2, ["train", "--threads", "1", "--epochs", "100000", "--checkpoint", checkpoint] + arguments
+      ).start()
+      try job.wait(for: "epoch 4/")
+      let ranks = job.descendants
+      #expect(ranks.count == 2)
+      let killed = ContinuousClock.now
+      kill(try #require(ranks.last), SIGKILL)
+      let outcome = try job.wait()
+      #expect(outcome.code != 0)
+      #expect(.now - killed < .seconds(10))
+      let survivors = ranks.filter { RunningCommand.isAlive($0) }
+      #expect(survivors == [])
+
+      let latest = String(decoding: try files.folder.data("checkpoint/latest"), as: UTF8.self)
+      let step = try #require(Int(latest.dropFirst(5).dropLast(1)))
+      #expect(step >= 9)
+      let length = ["--steps", "\(step + 4)"]
+      let resumed = try train((1, 2), arguments + length + ["--checkpoint", checkpoint, "--resume"])
+      let reference = try train((1, 1), arguments + length)
+      #expect(resumed == reference)
+    }
+
+    private func metrics() throws -> [[String: Any]] {
+      try String(decoding: files.folder.data("metrics"), as: UTF8.self).split(separator: "\n").compactMap {
+        try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any]
+      }
+    }
+  }
+}
