@@ -34,6 +34,6 @@ import Testing
     expectError("random needs the shape") { try random(nil, classCount: 10) }
     expectError("random needs the shape") { try random(.features(3), classCount: nil) }
     expectError("above 0") { try random(.features(0), classCount: 10) }
-    expectError("above 0") { try random(.features(3), classCount: 0) }
+    expectError("1...1000000") { try random(.features(3), classCount: 0) }
   }
 }
