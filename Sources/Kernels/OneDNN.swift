@@ -140,6 +140,7 @@ package final class Primitive: @unchecked Sendable {
 package final class KernelContext: @unchecked Sendable {
   private let stream: dnnl_stream_t
   private var scratchpad = AlignedBuffer<UInt8>(count: 0)
+  private var areas: [AlignedBuffer<Float>] = []
   private var bindings: [Binding?] = []
 
   /// A primitive's arguments as this worker's memory objects.
@@ -170,6 +171,13 @@ package final class KernelContext: @unchecked Sendable {
   }
 
   deinit { dnnl_stream_destroy(stream) }
+
+  /// Memory for intermediate results, by number; what was in it is lost.
+  func area(_ number: Int, _ count: Int) -> UnsafeMutablePointer<Float> {
+    while areas.count <= number { areas.append(AlignedBuffer(count: 0)) }
+    if areas[number].count < count { areas[number] = AlignedBuffer(count: count) }
+    return areas[number].start
+  }
 
   /// Runs a primitive on the addresses of its arguments, in the order in which it names them.
   package func run(
