@@ -51,7 +51,7 @@ extension CommandTests {
       Mistake(arguments: "--batch-size 47 --shards 4", error: "a single value per channel (sample 0 of a batch of 1)"),
       Mistake(
         arguments: "--model mlp:32 --learning-rate 1e30 --steps 9",
-        error: " in step 2: the first layer with such an output is "),
+        error: " in step 2: the first layer at fault is "),
     ]
 
     private static let paths = [
@@ -84,7 +84,7 @@ extension CommandTests {
       },
       Mistake(
         arguments: "--data @/infinite --no-shuffle",
-        error: " in step 1: the first layer with such an output is 1 (Linear)"
+        error: "the loss is nan in step 1: the first layer at fault is 1 (Linear). Samples of the batch hold infinities"
       ) { files in
         var file = Safetensors()
         file["x"] = Tensor((0..<48 * 16).map { $0 == 99 ? Float.infinity : Float($0 % 7) }, shape: [48, 16])
