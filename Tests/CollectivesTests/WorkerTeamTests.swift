@@ -13,7 +13,7 @@ import Testing
 
   @Test(arguments: teams) func everyWorkerRuns(size: Int, patience: Barrier.Patience) throws {
     let counts = try within {
-      let counts = Mutex([Int](repeating: 0, count: size))
+      let counts = Locked([Int](repeating: 0, count: size))
       let team = WorkerTeam(size: size, patience: patience)
       for _ in 0..<200 { try team.run { worker in counts.withLock { $0[worker] += 1 } } }
       return counts.withLock { $0 }

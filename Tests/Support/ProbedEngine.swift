@@ -60,7 +60,10 @@ final class ProbedEngine {
     let result = try withBatch(x) { try engine.train($0, learningRate: run.learningRate) }
     if run.labels != nil { return result.loss }
     try engine.communicator.barrier()
-    return zip(recording.w.elements, recording.y.elements).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+    let loss = zip(recording.w.elements, recording.y.elements).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+    // The recording is shared: no rank may write the next step's while another still reads this one's.
+    try engine.communicator.barrier()
+    return loss
   }
 
   func outcome() throws -> LayerRun.Outcome {

@@ -1,6 +1,6 @@
 import Dispatch
 import Foundation
-import Synchronization
+import Tensors
 
 /// Runs `body` on a thread of its own and returns its result.
 ///
@@ -8,7 +8,7 @@ import Synchronization
 package func within<Result: Sendable>(
   seconds: Double = 60, _ body: @escaping @Sendable () throws -> Result
 ) throws -> Result {
-  let outcome = Mutex<Swift.Result<Result, any Error>?>(nil)
+  let outcome = Locked<Swift.Result<Result, any Error>?>(nil)
   let done = DispatchSemaphore(value: 0)
   let thread = Thread {
     let result = Swift.Result { try body() }
