@@ -51,7 +51,8 @@ let package = Package(
 
     // MARK: - Compute and communication
 
-    .target(name: "Kernels", dependencies: ["COneDNN", "CPlatform", "Tensors"], swiftSettings: settings),
+    .target(
+      name: "Kernels", dependencies: ["COneDNN", "CPlatform", "CWinograd", "Tensors"], swiftSettings: settings),
     .target(
       name: "Collectives", dependencies: ["CMPI", "CPlatform", "Tensors"], swiftSettings: settings),
 
@@ -59,8 +60,9 @@ let package = Package(
 
     .target(name: "Tensors", swiftSettings: settings),
 
-    // MARK: - System libraries
+    // MARK: - C: instructions that Swift has no words for, and system libraries
 
+    .target(name: "CWinograd"),
     .target(name: "CPlatform", linkerSettings: [.linkedLibrary("gomp")]),
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),

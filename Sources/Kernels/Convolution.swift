@@ -1,7 +1,7 @@
 import COneDNN
 import Tensors
 
-/// A convolution's three passes, by oneDNN.
+/// A convolution's three passes.
 ///
 /// x: [N, C, H, W], y: [N, K, H', W'], weight: [K, C/groups, R, S]; activations blocked, weights in the layout of the
 /// weight gradient, because that is written most often.
@@ -15,19 +15,27 @@ package final class ConvolutionKernel: Sendable {
   /// Elements of the copy of the weight that `backwardData` wants, or 0 if it takes the weight itself.
   package let backwardWeightCount: Int
 
-  private let forwardPass: ConvolutionPass
-  private let dataPass: ConvolutionPass?
-  private let weightsPass: ConvolutionPass
+  private let forwardPass: any ConvolutionPass
+  private let dataPass: (any ConvolutionPass)?
+  private let weightsPass: any ConvolutionPass
   private let toForward: Primitive?
   private let toBackward: Primitive?
 
   /// - Parameters:
   ///   - samples: a usual number of samples per call; layouts are those that suit it.
   ///   - needsInputGradient: false for the network's first layer.
-  package init(_ geometry: ConvolutionGeometry, samples: Int, needsInputGradient: Bool) {
-    forwardPass = ConvolutionPass(.forward, geometry, samples: samples)
-    dataPass = needsInputGradient ? ConvolutionPass(.backwardData, geometry, samples: samples) : nil
-    weightsPass = ConvolutionPass(.backwardWeights, geometry, samples: samples)
+  package init(
+    _ geometry: ConvolutionGeometry, _ algorithms: ConvolutionAlgorithms, samples: Int, needsInputGradient: Bool
+  ) {
+    func pass(_ kind: ConvolutionPassKind, _ algorithm: ConvolutionAlgorithm) -> any ConvolutionPass {
+      switch algorithm {
+      case .direct: DirectConvolution(kind, geometry, samples: samples)
+      case .winograd(let tile): WinogradConvolution(kind, geometry, tile: tile)
+      }
+    }
+    forwardPass = pass(.forward, algorithms.forward)
+    dataPass = needsInputGradient ? pass(.backwardData, algorithms.backwardData) : nil
+    weightsPass = pass(.backwardWeights, algorithms.backwardWeights)
     let gradient = weightsPass.weight
     weightLayout = WeightLayout(shape: geometry.weightShape, plain: geometry.plainWeight, kernel: gradient)
     biasLayout =

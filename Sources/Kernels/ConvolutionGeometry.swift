@@ -54,7 +54,7 @@ extension ConvolutionGeometry {
   }
 
   /// What oneDNN has for a pass.
-  func descriptor(_ kind: ConvolutionPass.Kind, samples: Int, weight: dnnl_memory_desc_t) -> PrimitiveDescriptor {
+  func descriptor(_ kind: ConvolutionPassKind, samples: Int, weight: dnnl_memory_desc_t) -> PrimitiveDescriptor {
     switch kind {
     case .forward: forward(samples, weight: weight)
     case .backwardData: backwardData(samples, weight: weight, hint: forward(samples, weight: anyWeight))

@@ -87,7 +87,9 @@ final class ConvolutionOperation: Operation, @unchecked Sendable {
 
   func compile(_ target: CompileTarget) {
     sliceSize = target.sliceSize
-    kernel = ConvolutionKernel(geometry, samples: sliceSize, needsInputGradient: wiring.needsInputGradient[0])
+    kernel = ConvolutionKernel(
+      geometry, ConvolutionAlgorithms(for: geometry), samples: sliceSize,
+      needsInputGradient: wiring.needsInputGradient[0])
     weight.layout = kernel.weightLayout
     if let layout = kernel.biasLayout { bias?.layout = layout }
     forwardWeight = AlignedBuffer(count: kernel.forwardWeightCount)

@@ -1,0 +1,74 @@
+// Which tiles a call has, and how it cuts its work. All of it depends on shapes alone.
+#pragma once
+#include "CWinograd.h"
+
+static inline long min(long a, long b) { return a < b ? a : b; }
+
+typedef struct {
+  int tile;
+  int rows;
+  int columns;
+  long tiles;
+} grid;
+
+static inline grid grid_of(const winograd_shape *s, int samples) {
+  const int rows = (s->output_height + s->tile - 1) / s->tile, columns = (s->output_width + s->tile - 1) / s->tile;
+  return (grid){s->tile, rows, columns, (long)samples * rows * columns};
+}
+
+// A tile's sample and its first output.
+typedef struct {
+  int sample;
+  int row;
+  int column;
+} place;
+
+static inline place place_of(const grid *g, long number) {
+  const int in_sample = (int)(number % (g->rows * g->columns));
+  return (place){
+      (int)(number / (g->rows * g->columns)), in_sample / g->columns * g->tile, in_sample % g->columns * g->tile};
+}
+
+// A point's matrices are this many Floats longer than they need to be, so that the points of a tile do not fall into the
+// same set of the cache.
+enum { skew = 16 };
+
+// Tiles per block: what a call reads and writes of them should stay in the second-level cache, but transformed weights
+// should be used often.
+static inline long tiles_per_block(const winograd_shape *s, long tiles) {
+  const int channels = s->inputs < s->outputs ? s->outputs : s->inputs;
+  return min(tiles, channels <= 32 ? 48 : channels <= 64 ? 64 : 128);
+}
+
+typedef struct {
+  long tiles;
+  // Input channels whose weights are transformed together.
+  int chunk;
+  // Output channels of the same.
+  int panel;
+  // Floats between two points' matrices.
+  long input_apart;
+  long output_apart;
+  long weight_apart;
+} blocking;
+
+static inline blocking blocking_of(const winograd_shape *s, long tiles) {
+  const long block = tiles_per_block(s, tiles);
+  const int chunk = (int)min(64, s->inputs), panel = (int)min(32, s->outputs);
+  const long chunks = (s->inputs + chunk - 1) / chunk;
+  return (blocking){
+      block, chunk, panel, block * chunk * chunks + skew, block * panel + skew, (long)chunk * ((panel + 31) & ~31) + skew};
+}
+
+typedef struct {
+  long tiles;
+  long input_apart;
+  long output_apart;
+  long weight_apart;
+} gradient_blocking;
+
+static inline gradient_blocking gradient_blocking_of(const winograd_shape *s, long tiles) {
+  const long block = tiles_per_block(s, tiles);
+  return (gradient_blocking){
+      block, block * s->inputs + skew, block * s->outputs + skew, (long)s->inputs * s->outputs + skew};
+}

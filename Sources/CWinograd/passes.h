@@ -1,0 +1,107 @@
+// The passes: tiles in blocks that stay in cache, input channels in chunks, output channels in panels.
+
+INLINE void NAME(forward_tiles)(
+    int tile, const winograd_shape *s, const float *x, const float *weight, int transposed, const float *bias,
+    float *y, int samples, float *scratch) {
+  const int points = (tile + 2) * (tile + 2), inputs = s->inputs, outputs = s->outputs;
+  const grid g = grid_of(s, samples);
+  const blocking k = blocking_of(s, g.tiles);
+  float *const v = scratch, *const m = v + points * k.input_apart, *const u = m + points * k.output_apart;
+  for (long first = 0; first < g.tiles; first += k.tiles) {
+    const long tiles = min(k.tiles, g.tiles - first);
+    for (long t = 0; t < tiles; t++) {
+      const place p = place_of(&g, first + t);
+      for (int c = 0; c < inputs; c += LANES)
+        NAME(input_patch)(
+            tile, x + ((long)p.sample * inputs + c) * s->height * s->width, s->height, s->width, p.row - s->padding,
+            p.column - s->padding, v + c / k.chunk * k.chunk * k.tiles + t * k.chunk + c % k.chunk, k.input_apart, 0);
+    }
+    float *chunk = u;
+    for (int o = 0; o < outputs; o += k.panel) {
+      const int panel = (int)min(k.panel, outputs - o);
+      for (int c = 0; c < inputs; c += k.chunk) {
+        const int count = (int)min(k.chunk, inputs - c);
+        if (first == 0) {
+          for (int i = 0; i < count; i++)
+            for (int j = 0; j < panel; j += LANES) {
+              const long in = (c + i) / LANES, out = (o + j) / LANES;
+              const long block = transposed ? in * (outputs / LANES) + out : out * (inputs / LANES) + in;
+              NAME(weight_patch)(
+                  tile, weight + (block * 9 * LANES + i % LANES) * LANES, transposed,
+                  chunk + j / (2 * LANES) * 2 * LANES * count + i * 2 * LANES + j % (2 * LANES), k.weight_apart);
+            }
+        }
+        for (int i = 0; i < points; i++)
+          NAME(multiply)(
+              v + i * k.input_apart + c * k.tiles, k.chunk, 1, chunk + i * k.weight_apart, count * 2 * LANES,
+              2 * LANES, m + i * k.output_apart, k.panel, tiles, panel, count, c > 0);
+        // With one block of tiles a chunk is used once, and the next one can take its place in the cache.
+        if (k.tiles < g.tiles) chunk += points * k.weight_apart;
+      }
+      for (long t = 0; t < tiles; t++) {
+        const place p = place_of(&g, first + t);
+        for (int j = 0; j < panel; j += LANES)
+          NAME(output_patch)(
+              tile, m + t * k.panel + j, k.output_apart, bias ? LOAD(bias + o + j) : (VEC){0},
+              y + ((long)p.sample * outputs + o + j) * s->output_height * s->output_width, s->output_height,
+              s->output_width, p.row, p.column);
+      }
+    }
+  }
+}
+
+INLINE void NAME(backward_weights_tiles)(
+    int tile, const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int samples,
+    float *scratch) {
+  const int points = (tile + 2) * (tile + 2), inputs = s->inputs, outputs = s->outputs;
+  const grid g = grid_of(s, samples);
+  const gradient_blocking k = gradient_blocking_of(s, g.tiles);
+  float *const v = scratch, *const w = v + points * k.input_apart, *const u = w + points * k.output_apart;
+  if (d_bias) for (int o = 0; o < outputs; o += LANES) STORE(d_bias + o, (VEC){0});
+  for (long first = 0; first < g.tiles; first += k.tiles) {
+    const long tiles = min(k.tiles, g.tiles - first);
+    for (long t = 0; t < tiles; t++) {
+      const place p = place_of(&g, first + t);
+      for (int c = 0; c < inputs; c += LANES)
+        NAME(input_patch)(
+            tile, x + ((long)p.sample * inputs + c) * s->height * s->width, s->height, s->width, p.row - s->padding,
+            p.column - s->padding, v + t * inputs + c, k.input_apart, 0);
+      for (int o = 0; o < outputs; o += LANES) {
+        VEC sum = {0};
+        NAME(gradient_patch)(
+            tile, dy + ((long)p.sample * outputs + o) * s->output_height * s->output_width, s->output_height,
+            s->output_width, p.row, p.column, w + t * outputs + o, k.output_apart, d_bias ? &sum : 0);
+        if (d_bias) STORE(d_bias + o, LOAD(d_bias + o) + sum);
+      }
+    }
+    for (int i = 0; i < points; i++)
+      NAME(multiply)(
+          v + i * k.input_apart, 1, inputs, w + i * k.output_apart, 2 * LANES, outputs, u + i * k.weight_apart, outputs,
+          inputs, outputs, tiles, first > 0);
+  }
+  for (int o = 0; o < outputs; o += LANES)
+    for (int c = 0; c < inputs; c++) {
+      const long block = (long)(o / LANES) * (inputs / LANES) + c / LANES;
+      NAME(weight_gradient_patch)(
+          tile, u + (long)c * outputs + o, k.weight_apart, d_weight + (block * 9 * LANES + c % LANES) * LANES);
+    }
+}
+
+// The tile's size must be known where the transforms are inlined.
+FUNCTION void NAME(forward)(
+    const winograd_shape *s, const float *x, const float *weight, int transposed, const float *bias, float *y,
+    int samples, float *scratch) {
+  if (s->tile == 4)
+    NAME(forward_tiles)(4, s, x, weight, transposed, bias, y, samples, scratch);
+  else
+    NAME(forward_tiles)(2, s, x, weight, transposed, bias, y, samples, scratch);
+}
+
+FUNCTION void NAME(backward_weights)(
+    const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int samples,
+    float *scratch) {
+  if (s->tile == 4)
+    NAME(backward_weights_tiles)(4, s, x, dy, d_weight, d_bias, samples, scratch);
+  else
+    NAME(backward_weights_tiles)(2, s, x, dy, d_weight, d_bias, samples, scratch);
+}

@@ -1,0 +1,64 @@
+// The matrix products between the transforms: C (+)= A B, where A's element (r, p) is a[r * rows_apart + p * steps_apart],
+// and B's columns lie in strips of two vectors.
+
+#define MICRO_KERNEL(ROWS, VECTORS)                                                                                    \
+  INLINE void NAME(product_##ROWS##x##VECTORS)(                                                                        \
+      const float *a, long rows_apart, long steps_apart, const float *b, long b_stride, float *c, long c_stride,       \
+      long steps, int accumulate) {                                                                                    \
+    VEC sum[ROWS][VECTORS];                                                                                            \
+    UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int v = 0; v < VECTORS; v++)                                     \
+        sum[r][v] = accumulate ? LOAD(c + r * c_stride + v * LANES) : (VEC){0};                                        \
+    for (long p = 0; p < steps; p++) {                                                                                 \
+      VEC row[VECTORS];                                                                                                \
+      UNROLL for (int v = 0; v < VECTORS; v++) row[v] = LOAD(b + p * b_stride + v * LANES);                            \
+      UNROLL for (int r = 0; r < ROWS; r++) {                                                                          \
+        const float x = a[r * rows_apart + p * steps_apart];                                                           \
+        UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] += x * row[v];                                              \
+      }                                                                                                                \
+    }                                                                                                                  \
+    UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int v = 0; v < VECTORS; v++)                                     \
+        STORE(c + r * c_stride + v * LANES, sum[r][v]);                                                                \
+  }
+
+// Six rows of two vectors keep twelve chains of additions in flight and fit into AVX2's 16 registers.
+MICRO_KERNEL(6, 2)
+MICRO_KERNEL(5, 2)
+MICRO_KERNEL(4, 2)
+MICRO_KERNEL(3, 2)
+MICRO_KERNEL(2, 2)
+MICRO_KERNEL(1, 2)
+MICRO_KERNEL(6, 1)
+MICRO_KERNEL(5, 1)
+MICRO_KERNEL(4, 1)
+MICRO_KERNEL(3, 1)
+MICRO_KERNEL(2, 1)
+MICRO_KERNEL(1, 1)
+
+#define ROWS_OF(ROWS, VECTORS)                                                                                         \
+  NAME(product_##ROWS##x##VECTORS)(                                                                                    \
+      a + r * rows_apart, rows_apart, steps_apart, b, b_stride, c + r * c_stride + column, c_stride, steps, accumulate)
+
+#define STRIP(VECTORS)                                                                                                 \
+  {                                                                                                                    \
+    long r = 0;                                                                                                        \
+    for (; r + 6 <= rows; r += 6) ROWS_OF(6, VECTORS);                                                                 \
+    switch (rows - r) {                                                                                                \
+      case 5: ROWS_OF(5, VECTORS); break;                                                                              \
+      case 4: ROWS_OF(4, VECTORS); break;                                                                              \
+      case 3: ROWS_OF(3, VECTORS); break;                                                                              \
+      case 2: ROWS_OF(2, VECTORS); break;                                                                              \
+      case 1: ROWS_OF(1, VECTORS); break;                                                                              \
+    }                                                                                                                  \
+  }
+
+FUNCTION void NAME(multiply)(
+    const float *a, long rows_apart, long steps_apart, const float *b, long strips_apart, long b_stride, float *c,
+    long c_stride, long rows, long columns, long steps, int accumulate) {
+  for (long column = 0; column < columns; column += 2 * LANES, b += strips_apart) {
+    if (column + 2 * LANES <= columns) STRIP(2) else STRIP(1)
+  }
+}
+
+#undef STRIP
+#undef ROWS_OF
+#undef MICRO_KERNEL

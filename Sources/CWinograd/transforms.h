@@ -1,0 +1,102 @@
+// The transforms of one dimension, on vectors of LANES channels.
+//
+// F(2, 3) interpolates at 0, 1, -1 and infinity; F(4, 3) at 0, +-a, +-b and infinity. a = 5/8, b = 3/2 are exact in
+// binary and keep the error at half of what the usual 1 and 2 give. With M(p) the product over the other finite points q
+// of (x - q), the rows of B^T are M's coefficients, those of A^T the points' powers, and G's row is (1, p, p^2) / M(p).
+
+#define A1 0.625f
+#define A2 (A1 * A1)
+#define A3 (A1 * A2)
+#define B1 1.5f
+#define B2 (B1 * B1)
+#define B3 (B1 * B2)
+// 1 / M(p) at p = 0, +-a and +-b.
+#define N0 (1 / (A2 * B2))
+#define NA (1 / (2 * A2 * (A2 - B2)))
+#define NB (1 / (2 * B2 * (B2 - A2)))
+
+// t = B^T d: inputs
+INLINE void NAME(transform_input)(int tile, const VEC *d, VEC *t) {
+  if (tile == 4) {
+    const VEC p = d[4] - B2 * d[2], q = d[3] - B2 * d[1], r = d[4] - A2 * d[2], s = d[3] - A2 * d[1];
+    t[0] = A2 * B2 * d[0] + (d[4] - (A2 + B2) * d[2]);
+    t[1] = p + A1 * q;
+    t[2] = p - A1 * q;
+    t[3] = r + B1 * s;
+    t[4] = r - B1 * s;
+    t[5] = A2 * B2 * d[1] + (d[5] - (A2 + B2) * d[3]);
+  } else {
+    t[0] = d[0] - d[2];
+    t[1] = d[1] + d[2];
+    t[2] = d[2] - d[1];
+    t[3] = d[3] - d[1];
+  }
+}
+
+// t = A^T d: outputs
+INLINE void NAME(transform_output)(int tile, const VEC *d, VEC *t) {
+  const VEC a = d[1] + d[2], b = d[1] - d[2];
+  if (tile == 4) {
+    const VEC c = d[3] + d[4], e = d[3] - d[4];
+    t[0] = d[0] + (a + c);
+    t[1] = A1 * b + B1 * e;
+    t[2] = A2 * a + B2 * c;
+    t[3] = d[5] + (A3 * b + B3 * e);
+  } else {
+    t[0] = d[0] + a;
+    t[1] = b + d[3];
+  }
+}
+
+// t = A d: gradients of outputs
+INLINE void NAME(transform_gradient)(int tile, const VEC *d, VEC *t) {
+  if (tile == 4) {
+    const VEC a = d[0] + A2 * d[2], b = A1 * d[1] + A3 * d[3], c = d[0] + B2 * d[2], e = B1 * d[1] + B3 * d[3];
+    t[0] = d[0];
+    t[1] = a + b;
+    t[2] = a - b;
+    t[3] = c + e;
+    t[4] = c - e;
+    t[5] = d[3];
+  } else {
+    t[0] = d[0];
+    t[1] = d[0] + d[1];
+    t[2] = d[0] - d[1];
+    t[3] = d[1];
+  }
+}
+
+// t = G d: weights
+INLINE void NAME(transform_weight)(int tile, const VEC *d, VEC *t) {
+  if (tile == 4) {
+    const VEC a = NA * d[0] + NA * A2 * d[2], b = NA * A1 * d[1];
+    const VEC c = NB * d[0] + NB * B2 * d[2], e = NB * B1 * d[1];
+    t[0] = N0 * d[0];
+    t[1] = a + b;
+    t[2] = a - b;
+    t[3] = c + e;
+    t[4] = c - e;
+    t[5] = d[2];
+  } else {
+    const VEC a = .5f * (d[0] + d[2]), b = .5f * d[1];
+    t[0] = d[0];
+    t[1] = a + b;
+    t[2] = a - b;
+    t[3] = d[2];
+  }
+}
+
+// t = G^T d: gradients of weights
+INLINE void NAME(transform_weight_gradient)(int tile, const VEC *d, VEC *t) {
+  const VEC a = d[1] + d[2], b = d[1] - d[2];
+  if (tile == 4) {
+    const VEC c = d[3] + d[4], e = d[3] - d[4];
+    t[0] = N0 * d[0] + (NA * a + NB * c);
+    t[1] = NA * A1 * b + NB * B1 * e;
+    t[2] = NA * A2 * a + NB * B2 * c + d[5];
+  } else {
+    t[0] = d[0] + .5f * a;
+    t[1] = .5f * b;
+    t[2] = .5f * a + d[3];
+  }
+}

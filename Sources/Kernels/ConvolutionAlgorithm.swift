@@ -1,0 +1,45 @@
+import CWinograd
+import Tensors
+
+/// How a convolution computes one of its passes.
+package enum ConvolutionAlgorithm: Hashable, Sendable {
+  /// oneDNN's direct convolution.
+  case direct
+  /// Winograd's, with tiles of `tile` x `tile` outputs: 2 or 4.
+  case winograd(tile: Int)
+
+}
+
+/// Which algorithm computes which pass. Decides the result's bits.
+package struct ConvolutionAlgorithms: Hashable, Sendable {
+  package var forward: ConvolutionAlgorithm
+  package var backwardData: ConvolutionAlgorithm
+  package var backwardWeights: ConvolutionAlgorithm
+
+  /// One algorithm for all passes.
+  package init(_ all: ConvolutionAlgorithm) {
+    (forward, backwardData, backwardWeights) = (all, all, all)
+  }
+
+  /// The usual choice: a function of shapes and instruction set alone.
+  package init(for geometry: ConvolutionGeometry) {
+    guard geometry.suitsWinograd else {
+      self.init(.direct)
+      return
+    }
+    let shape = geometry.output.shape
+    /// Multiplications per sample and pair of channels: the tiles at the border may hang over.
+    func multiplications(_ tile: Int) -> Int {
+      (shape.height + tile - 1) / tile * ((shape.width + tile - 1) / tile) * (tile + 2) * (tile + 2)
+    }
+    self.init(.winograd(tile: multiplications(2) < multiplications(4) ? 2 : 4))
+  }
+}
+
+extension ConvolutionGeometry {
+  /// Whether there is a Winograd form of the convolution.
+  package var suitsWinograd: Bool {
+    (kernelHeight, kernelWidth) == (3, 3) && (stride, dilation, groups) == (1, 1, 1) && padding <= 2
+      && input.block == output.block && winograd_supports(Int32(input.block)) != 0
+  }
+}

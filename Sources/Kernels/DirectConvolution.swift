@@ -1,0 +1,98 @@
+import COneDNN
+import Tensors
+
+/// A pass by oneDNN's direct convolution, on blocks of channels wherever oneDNN has a kernel for them.
+///
+/// For some shapes it has only its reference code, a hundred times slower: AVX2's weight gradients of images smaller than
+/// the kernel, say, or groups that are no whole blocks. There the activations are copied to the plain layout, for which
+/// there is a kernel based on matrix products. Which of the two is a function of the shape. Primitives are made once per
+/// number of samples.
+final class DirectConvolution: ConvolutionPass {
+  let weight: dnnl_memory_desc_t
+
+  private let kind: ConvolutionPassKind
+  /// The layouts of the caller.
+  private let outer: ConvolutionGeometry
+  /// The layouts of the kernel.
+  private let inner: ConvolutionGeometry
+  private let primitives = Cache<Int, Primitive>()
+  private let copies = Cache<Copy, Primitive>()
+
+  private struct Copy: Hashable, Sendable {
+    let source: ActivationLayout
+    let destination: ActivationLayout
+    let samples: Int
+  }
+
+  init(_ kind: ConvolutionPassKind, _ geometry: ConvolutionGeometry, samples: Int) {
+    self.kind = kind
+    outer = geometry
+    let blocked = geometry.descriptor(kind, samples: samples, weight: geometry.anyWeight)
+    let plain =
+      blocked.isReference ? geometry.plain.descriptor(kind, samples: samples, weight: geometry.anyWeight) : nil
+    if let plain, !plain.isReference {
+      inner = geometry.plain
+      weight = plain.layout(kind.weightQuery)
+    } else {
+      inner = geometry
+      weight = blocked.layout(kind.weightQuery)
+    }
+  }
+
+  func implementation(samples: Int) -> String { primitive(samples).implementation }
+
+  func run(
+    x: UnsafePointer<Float>, weight: UnsafePointer<Float>, y: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
+    samples: Int, _ context: KernelContext
+  ) {
+    let innerX = outer.input == inner.input ? x : UnsafePointer(context.area(0, samples * inner.input.sampleStride))
+    let innerY = outer.output == inner.output ? y : UnsafePointer(context.area(1, samples * inner.output.sampleStride))
+    if innerX != x, kind != .backwardData { copy(x, outer.input, innerX, inner.input, samples, context) }
+    if innerY != y, kind != .forward { copy(y, outer.output, innerY, inner.output, samples, context) }
+    context.run(primitive(samples), innerX, weight, innerY, bias)
+    if innerX != x, kind == .backwardData { copy(innerX, inner.input, x, outer.input, samples, context) }
+    if innerY != y, kind == .forward { copy(innerY, inner.output, y, outer.output, samples, context) }
+  }
+
+  private func copy(
+    _ source: UnsafePointer<Float>, _ from: ActivationLayout, _ destination: UnsafePointer<Float>,
+    _ to: ActivationLayout, _ samples: Int, _ context: KernelContext
+  ) {
+    let primitive = copies.value(for: Copy(source: from, destination: to, samples: samples)) {
+      Reorder.primitive(from: from, to: to, samples: samples)
+    }
+    context.run(primitive, source, destination)
+  }
+
+  private func primitive(_ samples: Int) -> Primitive {
+    primitives.value(for: samples) {
+      let descriptor = inner.descriptor(kind, samples: samples, weight: weight)
+      let x = OneDNN.descriptor(inner.input, samples: samples)
+      let y = OneDNN.descriptor(inner.output, samples: samples)
+      let bias = OneDNN.descriptor(vector: inner.output.shape.channels)
+      var arguments: [(kind: Int32, layout: dnnl_memory_desc_t)]
+      switch kind {
+      case .forward:
+        arguments = [(DNNL_ARG_SRC, x), (DNNL_ARG_WEIGHTS, weight), (DNNL_ARG_DST, y), (DNNL_ARG_BIAS, bias)]
+      case .backwardData:
+        arguments = [(DNNL_ARG_DIFF_SRC, x), (DNNL_ARG_WEIGHTS, weight), (DNNL_ARG_DIFF_DST, y)]
+      case .backwardWeights:
+        arguments = [
+          (DNNL_ARG_SRC, x), (DNNL_ARG_DIFF_WEIGHTS, weight), (DNNL_ARG_DIFF_DST, y), (DNNL_ARG_DIFF_BIAS, bias),
+        ]
+      }
+      if !inner.hasBias, arguments.count == 4 { arguments.removeLast() }
+      return Primitive(descriptor, arguments)
+    }
+  }
+}
+
+extension ConvolutionPassKind {
+  fileprivate var weightQuery: dnnl_query_t {
+    self == .backwardWeights ? dnnl_query_diff_weights_md : dnnl_query_weights_md
+  }
+}
+
+extension PrimitiveDescriptor {
+  fileprivate var isReference: Bool { implementation.hasPrefix("ref") }
+}

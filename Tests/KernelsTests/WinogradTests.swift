@@ -1,0 +1,116 @@
+import Kernels
+import Support
+import Tensors
+import Testing
+
+/// Winograd's convolution, and oneDNN's direct one, against the definition in Double.
+@Suite struct WinogradTests {
+  /// Sizes that tiles of 2 and 4 cut unevenly, channels that fill neither blocks, strips nor chunks, tiles enough for
+  /// several blocks of them.
+  struct Case: Sendable, CustomTestStringConvertible {
+    var (samples, inputs, outputs, height, width, padding) = (3, 16, 16, 8, 8, 1)
+    var hasBias = false
+    var testDescription: String {
+      "\(samples)x\(inputs)x\(height)x\(width) -> \(outputs), padding \(padding)" + (hasBias ? ", bias" : "")
+    }
+  }
+
+  static let cases = [
+    Case(samples: 5, inputs: 3, outputs: 7, height: 7, width: 5),
+    Case(samples: 1, inputs: 16, outputs: 16, height: 1, width: 1),
+    Case(samples: 2, inputs: 24, outputs: 40, height: 2, width: 2, hasBias: true),
+    Case(samples: 3, inputs: 16, outputs: 8, height: 9, width: 6, padding: 0),
+    Case(samples: 3, inputs: 8, outputs: 24, height: 6, width: 7, padding: 2, hasBias: true),
+    Case(samples: 40, inputs: 80, outputs: 72, height: 8, width: 9, hasBias: true),
+  ]
+
+  @Test(arguments: cases, [ConvolutionAlgorithm.direct, .winograd(tile: 2), .winograd(tile: 4)])
+  func passes(_ c: Case, _ algorithm: ConvolutionAlgorithm) {
+    let (x, y) = (
+      SampleShape(channels: c.inputs, height: c.height, width: c.width),
+      SampleShape(
+        channels: c.outputs, height: c.height + 2 * c.padding - 2, width: c.width + 2 * c.padding - 2)
+    )
+    let block = InstructionSet.channelBlock
+    let geometry = ConvolutionGeometry(
+      input: ActivationLayout(shape: x, block: block), output: ActivationLayout(shape: y, block: block),
+      kernelHeight: 3, kernelWidth: 3, stride: 1, padding: c.padding, dilation: 1, groups: 1, hasBias: c.hasBias)
+    let kernel = ConvolutionKernel(
+      geometry, ConvolutionAlgorithms(algorithm), samples: c.samples, needsInputGradient: true)
+    let context = KernelContext()
+    let values = LayerRun.random(c.samples * x.count, number: 0)
+    let gradients = LayerRun.random(c.samples * y.count, number: 1)
+    let weight = LayerRun.random(c.outputs * c.inputs * 9, number: 2)
+    let bias = AlignedBuffer<Float>(count: geometry.output.paddedChannels)
+    bias.start.update(from: LayerRun.random(c.outputs, number: 3), count: c.outputs)
+    let expected = reference(c, x, y, values, gradients, weight, c.hasBias ? bias.start : nil)
+
+    let packedWeight = AlignedBuffer<Float>(count: kernel.weightLayout.count)
+    kernel.weightLayout.pack(weight, to: packedWeight.start, context)
+    let forwardWeight = AlignedBuffer<Float>(count: kernel.forwardWeightCount)
+    let backwardWeight = AlignedBuffer<Float>(count: kernel.backwardWeightCount)
+    kernel.prepare(
+      weight: packedWeight.start, forward: forwardWeight.start, backward: backwardWeight.start, context)
+    let (packedX, packedDy) = (BlockedArray(values, geometry.input), BlockedArray(gradients, geometry.output))
+    let packedY = BlockedArray([Float](repeating: .nan, count: c.samples * y.count), geometry.output)
+    kernel.forward(
+      packedX.start, weight: kernel.forwardWeightCount > 0 ? forwardWeight.start : packedWeight.start,
+      bias: bias.start, y: packedY.start, samples: c.samples, context)
+    #expect(relativeError(packedY.plain, expected.y) < 2e-6)
+
+    let packedDx = BlockedArray([Float](repeating: .nan, count: c.samples * x.count), geometry.input)
+    kernel.backwardData(
+      packedDy.start, weight: kernel.backwardWeightCount > 0 ? backwardWeight.start : packedWeight.start,
+      dx: packedDx.start, samples: c.samples, context)
+    #expect(relativeError(packedDx.plain, expected.dx) < 2e-6)
+
+    let dWeight = AlignedBuffer<Float>(count: kernel.weightLayout.count)
+    let dBias = AlignedBuffer<Float>(count: geometry.output.paddedChannels)
+    dWeight.start.update(repeating: .nan, count: dWeight.count)
+    kernel.backwardWeights(
+      packedX.start, packedDy.start, dWeight: dWeight.start, dBias: dBias.start, samples: c.samples, context)
+    var plainWeight = [Float](repeating: .nan, count: weight.count)
+    kernel.weightLayout.unpack(dWeight.start, to: &plainWeight, context)
+    #expect(relativeError(plainWeight, expected.dWeight) < 4e-6)
+    if c.hasBias {
+      let plainBias = [Float](UnsafeBufferPointer(start: dBias.start, count: c.outputs))
+      #expect(relativeError(plainBias, expected.dBias) < 1e-6)
+    }
+  }
+
+  /// The definition, by loops.
+  private func reference(
+    _ c: Case, _ xShape: SampleShape, _ yShape: SampleShape, _ x: [Float], _ dy: [Float], _ weight: [Float],
+    _ bias: UnsafePointer<Float>?
+  ) -> (y: [Float], dx: [Float], dWeight: [Float], dBias: [Float]) {
+    var y = [Double](repeating: 0, count: dy.count)
+    var dx = [Double](repeating: 0, count: x.count)
+    var dWeight = [Double](repeating: 0, count: weight.count)
+    var dBias = [Double](repeating: 0, count: c.outputs)
+    for n in 0..<c.samples {
+      for k in 0..<c.outputs {
+        for i in 0..<yShape.height {
+          for j in 0..<yShape.width {
+            let out = ((n * c.outputs + k) * yShape.height + i) * yShape.width + j
+            var sum = bias.map { Double($0[k]) } ?? 0
+            let gradient = Double(dy[out])
+            dBias[k] += gradient
+            for r in max(0, c.padding - i)..<min(3, c.height + c.padding - i) {
+              for s in max(0, c.padding - j)..<min(3, c.width + c.padding - j) {
+                for channel in 0..<c.inputs {
+                  let row = (n * c.inputs + channel) * c.height + i + r - c.padding
+                  let (input, tap) = (row * c.width + j + s - c.padding, (k * c.inputs + channel) * 9 + r * 3 + s)
+                  sum += Double(x[input]) * Double(weight[tap])
+                  dx[input] += gradient * Double(weight[tap])
+                  dWeight[tap] += gradient * Double(x[input])
+                }
+              }
+            }
+            y[out] = sum
+          }
+        }
+      }
+    }
+    return (y.map { Float($0) }, dx.map { Float($0) }, dWeight.map { Float($0) }, dBias.map { Float($0) })
+  }
+}
