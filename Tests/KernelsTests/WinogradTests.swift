@@ -8,7 +8,12 @@ import Testing
   /// Sizes that tiles of 2 and 4 cut unevenly, channels that fill neither blocks, strips nor chunks, tiles enough for
   /// several blocks of them.
   struct Case: Sendable, CustomTestStringConvertible {
-    var (samples, inputs, outputs, height, width, padding) = (3, 16, 16, 8, 8, 1)
+    var samples: Int
+    var inputs: Int
+    var outputs: Int
+    var height: Int
+    var width: Int
+    var padding = 1
     var hasBias = false
     var testDescription: String {
       "\(samples)x\(inputs)x\(height)x\(width) -> \(outputs), padding \(padding)" + (hasBias ? ", bias" : "")
