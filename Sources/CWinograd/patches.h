@@ -7,28 +7,29 @@
       int tile, const float *image, int height, int width, int y0, int x0, float *points, long apart, VEC *sum) {      \
     const int side = SIDE, count = tile + 2;                                                                           \
     const int is_inside = y0 >= 0 && x0 >= 0 && y0 + side <= height && x0 + side <= width;                             \
-    const float *start = image + ((long)y0 * width + x0) * LANES;                                                      \
+    const float *row = image + ((long)y0 * width + x0) * LANES;                                                        \
     const VEC zero = {0};                                                                                              \
     VEC half[6][6];                                                                                                    \
-    UNROLL for (int j = 0; j < side; j++) {                                                                            \
-      VEC d[6], t[6];                                                                                                  \
+    OPAQUE(row);                                                                                                       \
+    OPAQUE(points);                                                                                                    \
+    UNROLL for (int i = 0; i < side; i++, row += (long)width * LANES) {                                                \
+      VEC d[6];                                                                                                        \
       if (is_inside) {                                                                                                 \
-        UNROLL for (int i = 0; i < side; i++) d[i] = LOAD(start + ((long)i * width + j) * LANES);                      \
-      } else if (x0 + j < 0 || x0 + j >= width) {                                                                      \
-        UNROLL for (int i = 0; i < count; i++) half[i][j] = zero;                                                      \
+        UNROLL for (int j = 0; j < side; j++) d[j] = LOAD(row + j * LANES);                                            \
+      } else if (y0 + i < 0 || y0 + i >= height) {                                                                     \
+        UNROLL for (int j = 0; j < count; j++) half[i][j] = zero;                                                      \
         continue;                                                                                                      \
       } else {                                                                                                         \
-        UNROLL for (int i = 0; i < side; i++)                                                                          \
-            d[i] = y0 + i >= 0 && y0 + i < height ? LOAD(start + ((long)i * width + j) * LANES) : zero;                \
+        UNROLL for (int j = 0; j < side; j++) d[j] = x0 + j >= 0 && x0 + j < width ? LOAD(row + j * LANES) : zero;     \
       }                                                                                                                \
-      if (sum) UNROLL for (int i = 0; i < side; i++) *sum += d[i];                                                     \
-      TRANSFORM(tile, d, t);                                                                                           \
-      UNROLL for (int i = 0; i < count; i++) half[i][j] = t[i];                                                        \
+      if (sum) UNROLL for (int j = 0; j < side; j++) *sum += d[j];                                                     \
+      TRANSFORM(tile, d, half[i]);                                                                                     \
     }                                                                                                                  \
-    UNROLL for (int i = 0; i < count; i++) {                                                                           \
-      VEC t[6];                                                                                                        \
-      TRANSFORM(tile, half[i], t);                                                                                     \
-      UNROLL for (int j = 0; j < count; j++) STORE(points + (i * count + j) * apart, t[j]);                            \
+    UNROLL for (int j = 0; j < count; j++) {                                                                           \
+      VEC d[6], t[6];                                                                                                  \
+      UNROLL for (int i = 0; i < side; i++) d[i] = half[i][j];                                                         \
+      TRANSFORM(tile, d, t);                                                                                           \
+      UNROLL for (int i = 0; i < count; i++, points += apart) STORE(points, t[i]);                                     \
     }                                                                                                                  \
   }
 
@@ -40,37 +41,44 @@ PATCH(gradient_patch, NAME(transform_gradient), tile)
 INLINE void NAME(output_patch)(
     int tile, const float *points, long apart, VEC bias, float *image, int height, int width, int y0, int x0) {
   const int count = tile + 2;
+  const int is_inside = y0 + tile <= height && x0 + tile <= width;
+  float *row = image + ((long)y0 * width + x0) * LANES;
   VEC half[4][6];
+  OPAQUE(row);
+  OPAQUE(points);
   UNROLL for (int j = 0; j < count; j++) {
     VEC d[6], t[4];
-    UNROLL for (int i = 0; i < count; i++) d[i] = LOAD(points + (i * count + j) * apart);
+    UNROLL for (int i = 0; i < count; i++, points += apart) d[i] = LOAD(points);
     NAME(transform_output)(tile, d, t);
     UNROLL for (int i = 0; i < tile; i++) half[i][j] = t[i];
   }
-  UNROLL for (int i = 0; i < tile; i++) {
-    if (y0 + i >= height) break;
+  UNROLL for (int i = 0; i < tile; i++, row += (long)width * LANES) {
     VEC t[4];
     NAME(transform_output)(tile, half[i], t);
-    float *row = image + ((long)(y0 + i) * width + x0) * LANES;
-    UNROLL for (int j = 0; j < tile; j++) if (x0 + j < width) STORE(row + j * LANES, t[j] + bias);
+    if (is_inside) {
+      UNROLL for (int j = 0; j < tile; j++) STORE(row + j * LANES, t[j] + bias);
+    } else if (y0 + i < height) {
+      UNROLL for (int j = 0; j < tile; j++) if (x0 + j < width) STORE(row + j * LANES, t[j] + bias);
+    }
   }
 }
 
 // Transforms a 3x3 weight, mirrored if asked for, of one input channel and a block of output channels.
 INLINE void NAME(weight_patch)(int tile, const float *weight, int mirrored, float *points, long apart) {
   const int count = tile + 2;
-  VEC half[6][3];
-  UNROLL for (int j = 0; j < 3; j++) {
-    VEC d[3], t[6];
-    UNROLL for (int i = 0; i < 3; i++)
-        d[i] = LOAD(weight + (mirrored ? 8 - (i * 3 + j) : i * 3 + j) * LANES * LANES);
-    NAME(transform_weight)(tile, d, t);
-    UNROLL for (int i = 0; i < count; i++) half[i][j] = t[i];
+  VEC half[3][6];
+  OPAQUE(points);
+  UNROLL for (int i = 0; i < 3; i++) {
+    VEC d[3];
+    UNROLL for (int j = 0; j < 3; j++)
+        d[j] = LOAD(weight + (mirrored ? 8 - (i * 3 + j) : i * 3 + j) * LANES * LANES);
+    NAME(transform_weight)(tile, d, half[i]);
   }
-  UNROLL for (int i = 0; i < count; i++) {
-    VEC t[6];
-    NAME(transform_weight)(tile, half[i], t);
-    UNROLL for (int j = 0; j < count; j++) STORE(points + (i * count + j) * apart, t[j]);
+  UNROLL for (int j = 0; j < count; j++) {
+    VEC d[3], t[6];
+    UNROLL for (int i = 0; i < 3; i++) d[i] = half[i][j];
+    NAME(transform_weight)(tile, d, t);
+    UNROLL for (int i = 0; i < count; i++, points += apart) STORE(points, t[i]);
   }
 }
 
@@ -78,9 +86,10 @@ INLINE void NAME(weight_patch)(int tile, const float *weight, int mirrored, floa
 INLINE void NAME(weight_gradient_patch)(int tile, const float *points, long apart, float *d_weight) {
   const int count = tile + 2;
   VEC half[3][6];
+  OPAQUE(points);
   UNROLL for (int j = 0; j < count; j++) {
     VEC d[6], t[3];
-    UNROLL for (int i = 0; i < count; i++) d[i] = LOAD(points + (i * count + j) * apart);
+    UNROLL for (int i = 0; i < count; i++, points += apart) d[i] = LOAD(points);
     NAME(transform_weight_gradient)(tile, d, t);
     UNROLL for (int i = 0; i < 3; i++) half[i][j] = t[i];
   }

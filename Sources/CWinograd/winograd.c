@@ -8,6 +8,8 @@
 #define VEC NAME(vector)
 #define LOAD(address) (*(const VEC *)(address))
 #define STORE(address, value) (*(VEC *)(address) = (value))
+// Keeps the compiler from carrying dozens of addresses from one patch to the next.
+#define OPAQUE(pointer) __asm__("" : "+r"(pointer))
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define INLINE static inline __attribute__((always_inline, target(TARGET)))
 #define FUNCTION static __attribute__((noinline, target(TARGET)))
