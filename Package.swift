@@ -52,7 +52,7 @@ let package = Package(
     // MARK: - Compute and communication
 
     .target(
-      name: "Kernels", dependencies: ["COneDNN", "CPlatform", "CWinograd", "Tensors"], swiftSettings: settings),
+      name: "Kernels", dependencies: ["CKernels", "COneDNN", "CPlatform", "Tensors"], swiftSettings: settings),
     .target(
       name: "Collectives", dependencies: ["CMPI", "CPlatform", "Tensors"], swiftSettings: settings),
 
@@ -62,7 +62,7 @@ let package = Package(
 
     // MARK: - C: instructions that Swift has no words for, and system libraries
 
-    .target(name: "CWinograd"),
+    .target(name: "CKernels"),
     .target(name: "CPlatform", linkerSettings: [.linkedLibrary("gomp")]),
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),

@@ -15,10 +15,7 @@ extension Communicator {
     try allGather(
       UnsafeMutableRawBufferPointer(nodes), counts: partition.roots.map { $0.count * width * MemoryLayout<Double>.size }
     )
-    let rows = (0..<partition.rootCount).map { UnsafePointer(nodes.baseAddress! + $0 * width) }
-    TreeSum.fold(partition.schedule, rows, 0..<width) { _, offset, sums in
-      (sum + offset).update(from: sums.baseAddress!, count: sums.count)
-    }
+    TreeSum.sum(partition.schedule, rows: nodes.baseAddress!, width: width, into: sum)
   }
 
   /// Gives every rank its slice of every node's array, ready to be added up in the tree's order.
@@ -59,10 +56,7 @@ extension Communicator {
     try withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, count * partition.rootCount)) { received in
       let start = received.baseAddress!
       try exchangeSlices(of: arrays, partition, slices: slices, received: start)
-      let rows = (0..<partition.rootCount).map { UnsafePointer(start + $0 * count) }
-      TreeSum.fold(partition.schedule, rows, 0..<count) { _, offset, sums in
-        (sum + offset).update(from: sums.baseAddress!, count: sums.count)
-      }
+      TreeSum.sum(partition.schedule, rows: start, width: count, into: sum)
     }
   }
 }

@@ -14,18 +14,37 @@ package enum TreeSum {
     _ schedule: SumSchedule, _ sources: [UnsafePointer<Element>], _ range: Range<Int>,
     emit: (_ result: Int, _ offset: Int, _ sums: UnsafeBufferPointer<Element>) -> Void
   ) {
-    foldChunks(schedule, sources, range, emit)
+    foldChunks(schedule, { sources[$0] }, sources.count, range, emit)
+  }
+
+  /// sum = the rows, added up in the order of a schedule that leaves one result.
+  @inlinable
+  package static func sum<Element: FloatingPoint & BitwiseCopyable>(
+    _ schedule: SumSchedule, rows: UnsafePointer<Element>, width: Int, into sum: UnsafeMutablePointer<Element>
+  ) {
+    fold(schedule, rows: rows, width: width) { _, offset, sums in
+      (sum + offset).update(from: sums.baseAddress!, count: sums.count)
+    }
+  }
+
+  /// The same of the rows of a table, `width` elements each.
+  @inlinable
+  package static func fold<Element: FloatingPoint & BitwiseCopyable>(
+    _ schedule: SumSchedule, rows: UnsafePointer<Element>, width: Int,
+    emit: (_ result: Int, _ offset: Int, _ sums: UnsafeBufferPointer<Element>) -> Void
+  ) {
+    foldChunks(schedule, { rows + $0 * width }, schedule.sourceCount, 0..<width, emit)
   }
 
   @usableFromInline
   @_specialize(where Element == Float)
   @_specialize(where Element == Double)
   static func foldChunks<Element: FloatingPoint & BitwiseCopyable>(
-    _ schedule: SumSchedule, _ sources: [UnsafePointer<Element>], _ range: Range<Int>,
+    _ schedule: SumSchedule, _ source: (Int) -> UnsafePointer<Element>, _ sourceCount: Int, _ range: Range<Int>,
     _ emit: (_ result: Int, _ offset: Int, _ sums: UnsafeBufferPointer<Element>) -> Void
   ) {
-    if schedule.slotCount == 1, sources.count == 1 {
-      return emit(0, range.lowerBound, .init(start: sources[0] + range.lowerBound, count: range.count))
+    if schedule.slotCount == 1, sourceCount == 1 {
+      return emit(0, range.lowerBound, .init(start: source(0) + range.lowerBound, count: range.count))
     }
     withUnsafeTemporaryAllocation(of: Element.self, capacity: chunk * max(schedule.slotCount, 1)) { stack in
       let slots = stack.baseAddress!
@@ -34,8 +53,8 @@ package enum TreeSum {
         let count = min(chunk, range.upperBound - offset)
         for step in schedule.steps {
           switch step {
-          case .place(let source, let slot):
-            (slots + slot * chunk).update(from: sources[source] + offset, count: count)
+          case .place(let number, let slot):
+            (slots + slot * chunk).update(from: source(number) + offset, count: count)
           case .merge(let slot):
             let sum = slots + slot * chunk
             add(sum + chunk, to: sum, count: count)

@@ -53,7 +53,10 @@ package final class ConvolutionKernel: Sendable {
     (toBackward, backwardWeightCount) = copy(to: dataPass?.weight)
   }
 
-  /// The implementations that oneDNN chose for that many samples.
+  package var forwardTakesAnyCount: Bool { forwardPass.takesAnyCount }
+  package var backwardDataTakesAnyCount: Bool { dataPass?.takesAnyCount ?? true }
+
+  /// The implementations for that many samples.
   package func implementations(samples: Int) -> [String] {
     [forwardPass, dataPass, weightsPass].compactMap { $0?.implementation(samples: samples) }
   }
@@ -74,7 +77,7 @@ package final class ConvolutionKernel: Sendable {
     _ x: UnsafePointer<Float>, weight: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
     y: UnsafeMutablePointer<Float>, samples: Int, _ context: KernelContext
   ) {
-    forwardPass.run(x: x, weight: weight, y: y, bias: bias, samples: samples, context)
+    forwardPass.run(x: x, weight: weight, y: y, bias: bias, adds: false, samples: samples, context)
   }
 
   /// dx = the transposed convolution of dy with the weight.
@@ -83,14 +86,14 @@ package final class ConvolutionKernel: Sendable {
     _ context: KernelContext
   ) {
     guard let dataPass else { invariantFailure("a convolution compiled without an input gradient is asked for one") }
-    dataPass.run(x: dx, weight: weight, y: dy, bias: nil, samples: samples, context)
+    dataPass.run(x: dx, weight: weight, y: dy, bias: nil, adds: false, samples: samples, context)
   }
 
-  /// dWeight = the correlation of x with dy; dBias = the sum of dy. Both are overwritten.
+  /// dWeight = the correlation of x with dy; dBias = the sum of dy; added to what is there if it `adds`.
   package func backwardWeights(
     _ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>, dWeight: UnsafeMutablePointer<Float>,
-    dBias: UnsafeMutablePointer<Float>?, samples: Int, _ context: KernelContext
+    dBias: UnsafeMutablePointer<Float>?, adds: Bool, samples: Int, _ context: KernelContext
   ) {
-    weightsPass.run(x: x, weight: dWeight, y: dy, bias: dBias, samples: samples, context)
+    weightsPass.run(x: x, weight: dWeight, y: dy, bias: dBias, adds: adds, samples: samples, context)
   }
 }

@@ -6,13 +6,18 @@ protocol ConvolutionPass: Sendable {
   /// The layout of the weight, or of its gradient.
   var weight: dnnl_memory_desc_t { get }
 
+  /// Whether a sample's bits do not depend on how many are computed with it.
+  var takesAnyCount: Bool { get }
+
   /// The name of what computes so many samples.
   func implementation(samples: Int) -> String
 
   /// Reads what the pass reads of x, weight, y and bias, or of their gradients, and overwrites the rest.
+  ///
+  /// - Parameter adds: whether gradients of weight and bias are added to what is there instead.
   func run(
     x: UnsafePointer<Float>, weight: UnsafePointer<Float>, y: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
-    samples: Int, _ context: KernelContext)
+    adds: Bool, samples: Int, _ context: KernelContext)
 }
 
 package enum ConvolutionPassKind: Sendable, CaseIterable {

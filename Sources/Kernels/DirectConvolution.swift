@@ -39,12 +39,28 @@ final class DirectConvolution: ConvolutionPass {
     }
   }
 
+  /// oneDNN may block its loops by the number of samples.
+  var takesAnyCount: Bool { false }
+
   func implementation(samples: Int) -> String { primitive(samples).implementation }
 
   func run(
     x: UnsafePointer<Float>, weight: UnsafePointer<Float>, y: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
-    samples: Int, _ context: KernelContext
+    adds: Bool, samples: Int, _ context: KernelContext
   ) {
+    if adds {
+      let weightCount = withUnsafePointer(to: self.weight) { dnnl_memory_desc_get_size($0) } / MemoryLayout<Float>.size
+      let scratch = context.area(2, paddedCount(weightCount) + inner.output.paddedChannels)
+      let biasScratch = scratch + paddedCount(weightCount)
+      run(
+        x: x, weight: scratch, y: y, bias: bias == nil ? nil : biasScratch, adds: false, samples: samples, context)
+      Elementwise.add(scratch, to: UnsafeMutablePointer(mutating: weight), count: weightCount)
+      if let bias {
+        Elementwise.add(
+          biasScratch, to: UnsafeMutablePointer(mutating: bias), count: inner.output.shape.channels)
+      }
+      return
+    }
     let innerX = outer.input == inner.input ? x : UnsafePointer(context.area(0, samples * inner.input.sampleStride))
     let innerY = outer.output == inner.output ? y : UnsafePointer(context.area(1, samples * inner.output.sampleStride))
     if innerX != x, kind != .backwardData { copy(x, outer.input, innerX, inner.input, samples, context) }

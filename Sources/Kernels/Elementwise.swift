@@ -48,11 +48,19 @@ package enum Elementwise {
     for i in 0..<rows { (y + i * count).update(from: row, count: count) }
   }
 
-  /// sums += the sum of the rows.
+  /// sums = the sum of the rows, or sums += it if it `adds`.
   package static func addRows(
-    _ x: UnsafePointer<Float>, rows: Int, stride: Int, to sums: UnsafeMutablePointer<Float>, count: Int
+    _ x: UnsafePointer<Float>, rows: Int, stride: Int, to sums: UnsafeMutablePointer<Float>, count: Int, adds: Bool
   ) {
-    for i in 0..<rows { add(x + i * stride, to: sums, count: count) }
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { total in
+      total.initialize(repeating: 0)
+      for i in 0..<rows { add(x + i * stride, to: total.baseAddress!, count: count) }
+      if adds {
+        add(total.baseAddress!, to: sums, count: count)
+      } else {
+        sums.update(from: total.baseAddress!, count: count)
+      }
+    }
   }
 
   /// Whether an element is infinite or not a number.

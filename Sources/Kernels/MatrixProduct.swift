@@ -1,34 +1,42 @@
-import COneDNN
+import CKernels
 
-/// A row-major matrix, possibly to be read as its transpose.
+/// A matrix in memory, row-major or the transpose of one.
 package struct Matrix {
   let start: UnsafePointer<Float>
-  let stride: Int
-  let isTransposed: Bool
+  let rowsApart: Int
+  let columnsApart: Int
 
+  /// A row-major matrix.
+  ///
   /// - Parameter stride: the distance between rows, in elements.
-  package init(_ start: UnsafePointer<Float>, stride: Int, isTransposed: Bool = false) {
+  package init(_ start: UnsafePointer<Float>, stride: Int) {
+    self.init(start, rowsApart: stride, columnsApart: 1)
+  }
+
+  private init(_ start: UnsafePointer<Float>, rowsApart: Int, columnsApart: Int) {
     self.start = start
-    self.stride = stride
-    self.isTransposed = isTransposed
+    self.rowsApart = rowsApart
+    self.columnsApart = columnsApart
   }
 
   /// The same elements, rows and columns exchanged.
-  package var transposed: Matrix { Matrix(start, stride: stride, isTransposed: !isTransposed) }
-
-  fileprivate var flag: CChar { CChar(UInt8(ascii: isTransposed ? "T" : "N")) }
+  package var transposed: Matrix { Matrix(start, rowsApart: columnsApart, columnsApart: rowsApart) }
 }
 
-/// Matrix products, by oneDNN's `dnnl_sgemm`.
+/// Matrix products.
+///
+/// Our own, because a row of the result must have the same bits however many rows are computed with it: `dnnl_sgemm`
+/// blocks its loops by all three extents, and takes several times as long for the eight rows of a small shard.
 package enum MatrixProduct {
-  /// c = a b + beta c, where a is [rows, inner], b is [inner, columns] and c is [rows, columns].
+  /// c = a b, or c += a b if it `adds`; a is [rows, inner], b [inner, columns] row-major, c [rows, columns] row-major.
+  ///
+  /// - Parameter columns: a multiple of the instruction set's block of channels.
   package static func multiply(
-    _ a: Matrix, _ b: Matrix, rows: Int, columns: Int, inner: Int, beta: Float, _ c: UnsafeMutablePointer<Float>,
+    _ a: Matrix, _ b: Matrix, rows: Int, columns: Int, inner: Int, adds: Bool, _ c: UnsafeMutablePointer<Float>,
     stride: Int
   ) {
-    OneDNN.check(
-      dnnl_sgemm(
-        a.flag, b.flag, dnnl_dim_t(rows), dnnl_dim_t(columns), dnnl_dim_t(inner), 1, a.start, dnnl_dim_t(a.stride),
-        b.start, dnnl_dim_t(b.stride), beta, c, dnnl_dim_t(stride)), "dnnl_sgemm")
+    matrix_multiply(
+      Int32(InstructionSet.channelBlock), a.start, a.rowsApart, a.columnsApart, b.start, b.rowsApart, c, stride, rows,
+      columns, inner, adds ? 1 : 0)
   }
 }

@@ -173,7 +173,7 @@ package final class KernelContext: @unchecked Sendable {
   deinit { dnnl_stream_destroy(stream) }
 
   /// Memory for intermediate results, by number; what was in it is lost.
-  func area(_ number: Int, _ count: Int) -> UnsafeMutablePointer<Float> {
+  package func area(_ number: Int, _ count: Int) -> UnsafeMutablePointer<Float> {
     while areas.count <= number { areas.append(AlignedBuffer(count: 0)) }
     if areas[number].count < count { areas[number] = AlignedBuffer(count: count) }
     return areas[number].start

@@ -11,36 +11,57 @@ package final class WeightLayout: Sendable {
   /// Elements in the kernels' layout, including padding.
   package let count: Int
 
-  private let reorders: (pack: Primitive, unpack: Primitive)?
+  private let order: Order
+
+  private enum Order: Sendable {
+    case plain
+    /// Of a matrix, with so many elements between columns.
+    case transposed(stride: Int)
+    case kernel(pack: Primitive, unpack: Primitive)
+  }
 
   /// A parameter whose kernels take it as it is; `count` may add padding at the end.
   package init(plain shape: [Int], paddedCount: Int? = nil) {
     self.shape = shape
     count = paddedCount ?? shape.reduce(1, *)
-    reorders = nil
+    order = .plain
+  }
+
+  /// A matrix [rows, columns] whose columns lie `stride` elements apart.
+  package init(transposed shape: [Int], stride: Int) {
+    self.shape = shape
+    count = shape[1] * stride
+    order = .transposed(stride: stride)
   }
 
   init(shape: [Int], plain: dnnl_memory_desc_t, kernel: dnnl_memory_desc_t) {
     self.shape = shape
     count = withUnsafePointer(to: kernel) { dnnl_memory_desc_get_size($0) } / MemoryLayout<Float>.size
-    reorders = (Reorder.primitive(from: plain, to: kernel), Reorder.primitive(from: kernel, to: plain))
+    order = .kernel(
+      pack: Reorder.primitive(from: plain, to: kernel), unpack: Reorder.primitive(from: kernel, to: plain))
   }
 
   /// Copies from the plain layout.
   package func pack(_ plain: UnsafePointer<Float>, to packed: UnsafeMutablePointer<Float>, _ context: KernelContext) {
-    if let reorders {
-      context.run(reorders.pack, plain, packed)
-    } else {
-      packed.update(from: plain, count: shape.reduce(1, *))
+    switch order {
+    case .plain: packed.update(from: plain, count: shape.reduce(1, *))
+    case .transposed(let stride):
+      for row in 0..<shape[0] {
+        for column in 0..<shape[1] { packed[column * stride + row] = plain[row * shape[1] + column] }
+      }
+    case .kernel(let pack, _): context.run(pack, plain, packed)
     }
   }
 
   /// Copies to the plain layout.
   package func unpack(_ packed: UnsafePointer<Float>, to plain: UnsafeMutablePointer<Float>, _ context: KernelContext) {
-    if let reorders {
-      context.run(reorders.unpack, packed, plain)
-    } else {
-      plain.update(from: packed, count: shape.reduce(1, *))
+    switch order {
+    case .plain: plain.update(from: packed, count: shape.reduce(1, *))
+    case .transposed(let stride):
+      for row in 0..<shape[0] {
+        for column in 0..<shape[1] { plain[row * shape[1] + column] = packed[column * stride + row] }
+      }
+    case .kernel(_, let unpack): context.run(unpack, packed, plain)
     }
   }
 }

@@ -1,5 +1,5 @@
 import COneDNN
-import CWinograd
+import CKernels
 import Tensors
 
 /// A pass by Winograd's minimal filtering.
@@ -33,11 +33,13 @@ final class WinogradConvolution: ConvolutionPass {
     weight = OneDNN.descriptor(geometry.weightShape, tag)
   }
 
+  var takesAnyCount: Bool { true }
+
   func implementation(samples: Int) -> String { "winograd F(\(shape.tile)x\(shape.tile), 3x3)" }
 
   func run(
     x: UnsafePointer<Float>, weight: UnsafePointer<Float>, y: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
-    samples: Int, _ context: KernelContext
+    adds: Bool, samples: Int, _ context: KernelContext
   ) {
     let scratch = withUnsafePointer(to: shape) { context.area(0, winograd_scratch($0, Int32(samples))) }
     let bias = hasBias ? bias : nil
@@ -49,8 +51,8 @@ final class WinogradConvolution: ConvolutionPass {
         winograd_forward(shape, y, weight, 1, nil, UnsafeMutablePointer(mutating: x), Int32(samples), scratch)
       case .backwardWeights:
         winograd_backward_weights(
-          shape, x, y, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias), Int32(samples),
-          scratch)
+          shape, x, y, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias), adds ? 1 : 0,
+          Int32(samples), scratch)
       }
     }
   }

@@ -62,15 +62,18 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
   /// sum(x), sum(x^2)
   func forward(_ slice: Slice) {
     guard slice.isTraining else { return }
-    let piece = moments.piece(slice, group: slice.group(statistics))
-    ChannelSums.addMoments(of: slice[inputs[0]], norm.layout, samples: slice.count, to: piece)
+    let x = slice[inputs[0]]
+    for piece in slice.pieces {
+      ChannelSums.addMoments(
+        of: x + piece.start * norm.layout.sampleStride, norm.layout, samples: piece.count, to: moments.row(piece))
+    }
   }
 
   // ---- all-reduce: 2C sums ----
 
   /// mean = sum(x) / n,   variance = sum(x^2) / n - mean^2
   func receive(_ worker: Worker) {
-    for group in worker.groups(statistics) {
+    for group in moments.groups(worker) {
       let total = moments.total(worker, group: group)
       let coefficients = norm.coefficients(worker, group: group)
       let n = Double(norm.count(group, worker))
@@ -89,25 +92,28 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
   /// dx = weight * rstd * (dy - mean(dy) - xhat * mean(dy * xhat))
   func backward(_ slice: Slice) {
     guard let dx = slice.inputGradient(self, 0) else { return }
-    let k = norm.coefficients(slice.worker, group: slice.group(statistics))
-    Normalize.backward(
-      slice.gradient(output), x: slice[inputs[0]], mean: k.mean, scale: k.scale, meanGradient: k.meanGradient,
-      slope: k.slope, dx: dx, norm.layout, samples: slice.count)
+    let (x, dy) = (slice[inputs[0]], slice.gradient(output))
+    for piece in slice.pieces {
+      let k = norm.coefficients(slice.worker, piece)
+      let start = piece.start * norm.layout.sampleStride
+      Normalize.backward(
+        dy + start, x: x + start, mean: k.mean, scale: k.scale, meanGradient: k.meanGradient, slope: k.slope,
+        dx: dx + start, norm.layout, samples: piece.count)
+    }
   }
 
   /// The batch's statistics take the way of the gradients. With several groups they are averaged; a group's are counted
   /// in its first shard.
-  func finishBackward(_ shard: Shard) {
-    let groups = shard.worker.partition.groups(statistics).groups
-    let (mean, variance) = (shard.gradient(norm.runningMean), shard.gradient(norm.runningVariance))
-    mean.update(repeating: 0, count: norm.channels)
-    variance.update(repeating: 0, count: norm.channels)
-    let weight = 1 / Float(groups.count)
-    for group in shard.groups(statistics) where groups[group].shards.lowerBound == shard.number {
-      let k = norm.coefficients(shard.worker, group: group)
-      for c in 0..<norm.channels {
-        mean[c] += weight * k.mean[c]
-        variance[c] += weight * k.unbiasedVariance[c]
+  func finishBackward(_ worker: Worker) {
+    let weight = 1 / Float(worker.route.partition.groups(statistics).groups.count)
+    for (statistic, values) in [
+      (norm.runningMean, \BatchNormCoefficients.mean), (norm.runningVariance, \.unbiasedVariance),
+    ] {
+      worker.addUpShards(statistic) { shard, gradient in
+        for group in worker.groups(statistics, startingIn: shard) {
+          let value = norm.coefficients(worker, group: group)[keyPath: values]
+          for c in 0..<norm.channels { gradient[c] += weight * value[c] }
+        }
       }
     }
   }
@@ -148,39 +154,48 @@ final class BatchNormTransform: Operation, MeetingParticipant, @unchecked Sendab
     if mode == .evaluation || statistics == .frozen { norm.takeRunningStatistics(parameters) }
   }
 
-  private func coefficients(_ slice: Slice) -> BatchNormCoefficients {
-    slice.isTraining && statistics != .frozen
-      ? norm.coefficients(slice.worker, group: slice.group(statistics)) : norm.running
+  private func coefficients(_ piece: Piece, _ slice: Slice) -> BatchNormCoefficients {
+    slice.isTraining && statistics != .frozen ? norm.coefficients(slice.worker, piece) : norm.running
   }
 
   /// y = (x - mean) * rstd * weight + bias
   func forward(_ slice: Slice) {
-    let k = coefficients(slice)
-    Normalize.forward(
-      slice[inputs[0]], mean: k.mean, scale: k.scale, bias: k.bias,
-      residual: inputs.count > 1 ? UnsafePointer(slice[inputs[1]]) : nil, rectify: rectifies, y: slice[output],
-      norm.layout, samples: slice.count)
+    let (x, y) = (slice[inputs[0]], slice[output])
+    let residual = inputs.count > 1 ? UnsafePointer(slice[inputs[1]]) : nil
+    for piece in slice.pieces {
+      let k = coefficients(piece, slice)
+      let start = piece.start * norm.layout.sampleStride
+      Normalize.forward(
+        x + start, mean: k.mean, scale: k.scale, bias: k.bias, residual: residual.map { $0 + start },
+        rectify: rectifies, y: y + start, norm.layout, samples: piece.count)
+    }
   }
 
   /// sum(dy), sum(dy * (x - mean))
   func backward(_ slice: Slice) {
-    let k = coefficients(slice)
     let dz = slice.inputGradient(self, 0) ?? slice.worker.gradientScratch[0]
-    let group = statistics == .frozen ? 0 : slice.group(statistics)
-    ChannelSums.addGradientSums(
-      of: slice.gradient(output), y: rectifies ? UnsafePointer(slice[output]) : nil, x: slice[inputs[0]], mean: k.mean,
-      dz: dz, norm.layout, samples: slice.count, to: gradientSums.piece(slice, group: group))
+    let (x, dy) = (slice[inputs[0]], slice.gradient(output))
+    let y = rectifies ? UnsafePointer(slice[output]) : nil
+    for piece in slice.pieces {
+      let start = piece.start * norm.layout.sampleStride
+      ChannelSums.addGradientSums(
+        of: dy + start, y: y.map { $0 + start }, x: x + start, mean: coefficients(piece, slice).mean, dz: dz + start,
+        norm.layout, samples: piece.count, to: gradientSums.row(piece))
+    }
     if inputs.count > 1, let dResidual = slice.inputGradient(self, 1) {
       dResidual.update(from: dz, count: slice.count * norm.layout.sampleStride)
     }
-    if statistics == .frozen { Normalize.backwardFrozen(dz, scale: k.scale, norm.layout, samples: slice.count) }
+    if statistics == .frozen {
+      Normalize.backwardFrozen(dz, scale: norm.running.scale, norm.layout, samples: slice.count)
+    }
   }
 
   // ---- all-reduce: 2C sums ----
 
   /// mean(dy),   rstd^2 * mean(dy * (x - mean)) = rstd * mean(dy * xhat)
   func receive(_ worker: Worker) {
-    for group in worker.groups(statistics) {
+    if statistics == .frozen { return }
+    for group in gradientSums.groups(worker) {
       let total = gradientSums.total(worker, group: group)
       let k = norm.coefficients(worker, group: group)
       let n = Double(norm.count(group, worker))
@@ -191,26 +206,24 @@ final class BatchNormTransform: Operation, MeetingParticipant, @unchecked Sendab
     }
   }
 
-  /// dBias = sum(dy),   dWeight = sum(dy * xhat)
-  func finishBackward(_ shard: Shard) {
+  /// dBias = sum(dy),   dWeight = sum(dy * xhat). The sums are complete; a group's are counted in its first shard.
+  func finishBackward(_ worker: Worker) {
     if statistics == .frozen {
-      for statistic in [norm.runningMean, norm.runningVariance] {
-        shard.gradient(statistic).update(repeating: 0, count: norm.channels)
-      }
+      for statistic in [norm.runningMean, norm.runningVariance] { worker.addUpShards(statistic) { _, _ in } }
     }
     guard let (weight, bias) = norm.affine else { return }
-    let (dWeight, dBias) = (shard.gradient(weight), shard.gradient(bias))
-    let groups = shard.groups(statistics == .frozen ? .sync : statistics)
-    for c in 0..<norm.channels {
-      var (weightSum, biasSum) = (0.0, 0.0)
-      for group in groups {
-        let piece = gradientSums.piece(shard, group: group)
-        let k = statistics == .frozen ? norm.running : norm.coefficients(shard.worker, group: group)
-        weightSum += k.rstd[c] * piece[norm.channels + c]
-        biasSum += piece[c]
+    worker.addUpShards(bias) { shard, dBias in
+      for group in worker.groups(statistics, startingIn: shard) {
+        let total = gradientSums.total(worker, group: group)
+        for c in 0..<norm.channels { dBias[c] += Float(total[c]) }
       }
-      dWeight[c] = Float(weightSum)
-      dBias[c] = Float(biasSum)
+    }
+    worker.addUpShards(weight) { shard, dWeight in
+      for group in worker.groups(statistics, startingIn: shard) {
+        let total = gradientSums.total(worker, group: group)
+        let rstd = (statistics == .frozen ? norm.running : norm.coefficients(worker, group: group)).rstd
+        for c in 0..<norm.channels { dWeight[c] += Float(rstd[c] * total[norm.channels + c]) }
+      }
     }
   }
 }

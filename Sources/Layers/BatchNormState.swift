@@ -15,6 +15,8 @@ final class BatchNormState: @unchecked Sendable {
   private(set) var running = BatchNormCoefficients(channels: 0)
   /// By worker and group; row 0 belongs to the worker's first group.
   private var batch: [[BatchNormCoefficients]] = []
+  /// The number of the kind of statistics.
+  private var kind = 0
 
   init(_ layer: BatchNorm, _ layout: ActivationLayout, _ network: NetworkBuilder) {
     self.layer = layer
@@ -41,6 +43,7 @@ final class BatchNormState: @unchecked Sendable {
   func allocate(_ target: CompileTarget) {
     running = BatchNormCoefficients(channels: channels)
     guard layer.statistics != .frozen else { return }
+    kind = target.partitions[0].kind(layer.statistics)
     batch = (0..<target.workers).map { worker in
       let most =
         target.partitions.map {
@@ -52,18 +55,23 @@ final class BatchNormState: @unchecked Sendable {
 
   /// Elements per channel of a group.
   func count(_ group: Int, _ worker: Worker) -> Int {
-    worker.partition.groups(layer.statistics).groups[group].samples.count * layout.positions
+    worker.route.partition.groups(layer.statistics).groups[group].samples.count * layout.positions
+  }
+
+  func coefficients(_ worker: Worker, _ piece: Piece) -> BatchNormCoefficients {
+    coefficients(worker, group: piece.groups[kind])
   }
 
   func coefficients(_ worker: Worker, group: Int) -> BatchNormCoefficients {
-    batch[worker.index][group - worker.groups(layer.statistics).lowerBound]
+    batch[worker.index][group - worker.route.groups[kind].lowerBound]
   }
 
   /// scale = weight * rstd, and the bias.
   func applyAffine(_ parameters: UnsafePointer<Float>, _ k: BatchNormCoefficients) {
+    let (weight, bias) = (affine.map { parameters + $0.weight.offset }, affine.map { parameters + $0.bias.offset })
     for c in 0..<channels {
-      k.scale[c] = Float(k.rstd[c]) * (affine.map { parameters[$0.weight.offset + c] } ?? 1)
-      k.bias[c] = affine.map { parameters[$0.bias.offset + c] } ?? 0
+      k.scale[c] = Float(k.rstd[c]) * (weight?[c] ?? 1)
+      k.bias[c] = bias?[c] ?? 0
     }
   }
 

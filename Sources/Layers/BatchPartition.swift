@@ -50,25 +50,25 @@ package struct WorkerGrid: Hashable, Sendable {
 ///
 /// Shards depend on the batch and the number of shards alone, workers on the machine; everything that decides bits
 /// depends on shards.
-package struct BatchPartition: Sendable {
+package final class BatchPartition: Sendable {
   /// Samples of the global batch.
   package let globalCount: Int
   package let grid: WorkerGrid
   package let tree: ShardTree
   /// How the ranks' sums over shards add up.
   package let ranks: TreePartition
-  private let groups: [Statistics: StatisticGroups]
+  /// The kinds of statistics for which the batch is divided. The global one comes first.
+  package let kinds: [Statistics]
+  /// The groups of samples of each kind.
+  package let groups: [StatisticGroups]
 
   package init(globalCount: Int, shards: Int, grid: WorkerGrid, statistics: Set<Statistics>) {
     self.globalCount = globalCount
     self.grid = grid
     tree = ShardTree(count: shards)
     ranks = TreePartition(tree, runs: (0..<grid.ranks).map { grid.shards(ofRank: $0, of: shards) })
-    var groups: [Statistics: StatisticGroups] = [:]
-    for statistics in statistics.union([.sync]) where statistics != .frozen {
-      groups[statistics] = StatisticGroups(statistics, globalCount: globalCount, shards: shards, grid: grid)
-    }
-    self.groups = groups
+    kinds = [.sync] + statistics.subtracting([.sync, .frozen]).sorted { $0.description < $1.description }
+    groups = kinds.map { StatisticGroups($0, globalCount: globalCount, shards: shards, grid: grid) }
   }
 
   package var shardCount: Int { tree.count }
@@ -97,21 +97,16 @@ package struct BatchPartition: Sendable {
   /// The samples that a rank's workers compute.
   package func samples(ofRank rank: Int) -> Range<Int> { samples(ofShards: shards(ofRank: rank)) }
 
-  /// Where the next group of samples begins after a sample, or the shard ends: no kernel call goes beyond.
-  package func nextCut(after sample: Int, inShard shard: Int) -> Int {
-    var cut = samples(ofShard: shard).upperBound
-    for (_, groups) in groups {
-      for group in groups.groupsOfShard[shard] where groups.groups[group].samples.contains(sample) {
-        cut = min(cut, groups.groups[group].samples.upperBound)
-      }
-    }
-    return cut
-  }
+  /// The most samples of one shard.
+  package var largestShard: Int { samples(ofShard: 0).count }
 
-  package func groups(_ statistics: Statistics) -> StatisticGroups {
-    guard let groups = groups[statistics] else {
+  /// The kind's number; frozen statistics are nobody's, but their gradients are the global batch's.
+  package func kind(_ statistics: Statistics) -> Int {
+    guard let kind = kinds.firstIndex(of: statistics == .frozen ? .sync : statistics) else {
       invariantFailure("the batch was not divided for \(statistics) statistics")
     }
-    return groups
+    return kind
   }
+
+  package func groups(_ statistics: Statistics) -> StatisticGroups { groups[kind(statistics)] }
 }

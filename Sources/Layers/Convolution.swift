@@ -103,30 +103,40 @@ final class ConvolutionOperation: Operation, @unchecked Sendable {
   }
 
   func forward(_ slice: Slice) {
-    kernel.forward(
-      slice[inputs[0]], weight: forwardWeight.count > 0 ? UnsafePointer(forwardWeight.start) : slice.parameter(weight),
-      bias: bias.map { slice.parameter($0) }, y: slice[output], samples: slice.count, slice.kernels)
+    let (x, y) = (slice[inputs[0]], slice[output])
+    let weight = forwardWeight.count > 0 ? UnsafePointer(forwardWeight.start) : slice.parameter(weight)
+    let bias = bias.map { slice.parameter($0) }
+    forEachCall(slice, whole: kernel.forwardTakesAnyCount) { start, count in
+      kernel.forward(
+        x + start * xStride, weight: weight, bias: bias, y: y + start * yStride, samples: count, slice.kernels)
+    }
   }
 
   func backward(_ slice: Slice) {
-    let dy = slice.gradient(output)
+    let (x, dy) = (slice[inputs[0]], slice.gradient(output))
     if let dx = slice.inputGradient(self, 0) {
-      kernel.backwardData(
-        dy, weight: backwardWeight.count > 0 ? UnsafePointer(backwardWeight.start) : slice.parameter(weight), dx: dx,
-        samples: slice.count, slice.kernels)
+      let weight = backwardWeight.count > 0 ? UnsafePointer(backwardWeight.start) : slice.parameter(weight)
+      forEachCall(slice, whole: kernel.backwardDataTakesAnyCount) { start, count in
+        kernel.backwardData(
+          dy + start * yStride, weight: weight, dx: dx + start * xStride, samples: count, slice.kernels)
+      }
     }
-    let dWeight = slice.shard.gradient(weight)
-    let dBias = bias.map { slice.shard.gradient($0) }
-    if slice.isFirstOfShard {
+    for piece in slice.pieces {
+      let gradients = slice.worker.gradients(piece.place)
       kernel.backwardWeights(
-        slice[inputs[0]], dy, dWeight: dWeight, dBias: dBias, samples: slice.count, slice.kernels)
-    } else {
-      let scratch = slice.worker.parameterScratch
-      kernel.backwardWeights(
-        slice[inputs[0]], dy, dWeight: scratch, dBias: scratch + weight.layout.count, samples: slice.count,
-        slice.kernels)
-      Elementwise.add(scratch, to: dWeight, count: weight.layout.count)
-      if let bias, let dBias { Elementwise.add(scratch + weight.layout.count, to: dBias, count: bias.count) }
+        x + piece.start * xStride, dy + piece.start * yStride, dWeight: gradients + weight.offset,
+        dBias: bias.map { gradients + $0.offset }, adds: piece.place.adds, samples: piece.count, slice.kernels)
+      slice.worker.merge(piece.place, weight.range)
+      if let bias { slice.worker.merge(piece.place, bias.range) }
     }
+  }
+
+  private var xStride: Int { inputs[0].layout.sampleStride }
+  private var yStride: Int { output.layout.sampleStride }
+
+  /// A kernel whose bits may depend on the number of samples gets each piece apart.
+  private func forEachCall(_ slice: Slice, whole: Bool, _ body: (_ start: Int, _ count: Int) -> Void) {
+    if whole { return body(0, slice.count) }
+    for piece in slice.pieces { body(piece.start, piece.count) }
   }
 }

@@ -51,14 +51,22 @@ final class ElementwiseOperation: Operation, @unchecked Sendable {
   var backwardReadsOutput: Bool { true }
   var flopsPerSample: Int { output.shape.count }
 
-  private func elements(_ slice: Slice) -> Int { slice.count * output.layout.sampleStride }
-
   func forward(_ slice: Slice) {
-    kernel.forward(slice[inputs[0]], y: slice[output], count: elements(slice), slice.kernels)
+    let (x, y) = (slice[inputs[0]], slice[output])
+    forEachPiece(slice) { start, count in kernel.forward(x + start, y: y + start, count: count, slice.kernels) }
   }
 
   func backward(_ slice: Slice) {
     guard let dx = slice.inputGradient(self, 0) else { return }
-    kernel.backward(slice.gradient(output), y: slice[output], dx: dx, count: elements(slice), slice.kernels)
+    let (y, dy) = (slice[output], slice.gradient(output))
+    forEachPiece(slice) { start, count in
+      kernel.backward(dy + start, y: y + start, dx: dx + start, count: count, slice.kernels)
+    }
+  }
+
+  /// Calls of the same size whoever computes them, so that vectors and what is left of them fall on the same elements.
+  private func forEachPiece(_ slice: Slice, _ body: (_ start: Int, _ count: Int) -> Void) {
+    let stride = output.layout.sampleStride
+    for piece in slice.pieces { body(piece.start * stride, piece.count * stride) }
   }
 }

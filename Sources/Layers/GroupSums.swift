@@ -7,10 +7,11 @@ import Tensors
 ///
 /// Sendable: a row belongs to the worker that owns its shard until the workers have met, and is read-only after.
 package final class GroupSums: @unchecked Sendable {
-  package let statistics: Statistics
+  /// The number of the kind of statistics.
+  package let kind: Int
   /// Doubles per row.
   package let width: Int
-  /// One row per piece of this rank.
+  /// One row per piece of this rank. The pieces of a group follow one upon the other.
   private let rows: AlignedBuffer<Double>
   /// The nodes of all ranks of the group being reduced.
   private let nodes: AlignedBuffer<Double>
@@ -20,7 +21,7 @@ package final class GroupSums: @unchecked Sendable {
   private let own: [AlignedBuffer<Double>]
 
   package init(_ statistics: Statistics, width: Int, _ target: CompileTarget) {
-    self.statistics = statistics
+    kind = target.partitions[0].kind(statistics)
     self.width = width
     let rank = target.rank
     func buffer(_ rows: (BatchPartition, StatisticGroups) -> Int) -> AlignedBuffer<Double> {
@@ -32,21 +33,16 @@ package final class GroupSums: @unchecked Sendable {
     own = (0..<target.workers).map { worker in buffer { $1.groupsOfWorker[rank * target.workers + worker].count } }
   }
 
-  /// The row of a shard's piece of a group.
-  package func row(_ shard: Shard, group: Int) -> UnsafeMutablePointer<Double> {
-    row(shard.number, group, shard.worker)
-  }
+  /// The groups whose totals a worker gets.
+  package func groups(_ worker: Worker) -> Range<Int> { worker.route.groups[kind] }
 
-  private func row(_ shard: Int, _ group: Int, _ worker: Worker) -> UnsafeMutablePointer<Double> {
-    let groups = worker.partition.groups(statistics)
-    let first = worker.partition.shards(ofRank: worker.communicator.rank).lowerBound
-    let piece = groups.pieceCount(in: first..<shard) + group - groups.groupsOfShard[shard].lowerBound
-    return rows.start + piece * width
-  }
+  /// The row of a piece.
+  package func row(_ piece: Piece) -> UnsafeMutablePointer<Double> { rows.start + piece.rows[kind] * width }
 
-  /// Zeroes the rows of a shard's pieces.
-  package func clear(_ shard: Shard) {
-    for group in shard.groups(statistics) { row(shard, group: group).update(repeating: 0, count: width) }
+  /// Zeroes the rows of a worker's pieces.
+  package func clear(_ worker: Worker) {
+    let mine = worker.route.rows[kind]
+    (rows.start + mine.lowerBound * width).update(repeating: 0, count: mine.count * width)
   }
 
   /// The sums over a group, after `allReduce`.
@@ -55,8 +51,8 @@ package final class GroupSums: @unchecked Sendable {
   }
 
   private func mutableTotal(_ group: Int, _ worker: Worker) -> UnsafeMutablePointer<Double> {
-    if worker.partition.groups(statistics).groups[group].spansRanks { return shared.start + group * width }
-    return own[worker.index].start + (group - worker.groups(statistics).lowerBound) * width
+    if worker.route.partition.groups[kind].groups[group].spansRanks { return shared.start + group * width }
+    return own[worker.index].start + (group - groups(worker).lowerBound) * width
   }
 
   /// Makes the totals from all workers' rows.
@@ -64,38 +60,42 @@ package final class GroupSums: @unchecked Sendable {
   /// A group that spans ranks costs one message per rank. With `sync` there is one group; of smaller groups, only those
   /// that straddle a border between ranks need any.
   package func allReduce(_ worker: Worker) throws {
-    let groups = worker.partition.groups(statistics)
-    if groups.spansWorkers { try worker.barrier.wait() }
-    if groups.spansRanks {
+    let kind = worker.route.partition.groups[kind]
+    if kind.spansWorkers { try worker.barrier.wait() }
+    if kind.spansRanks {
       if worker.index == 0 {
-        for (number, group) in groups.groups.enumerated() where group.spansRanks {
+        for (number, group) in kind.groups.enumerated() where group.spansRanks {
           try reduceAcrossRanks(number, group, worker)
         }
       }
       try worker.barrier.wait()
     }
-    for number in worker.groups(statistics) where !groups.groups[number].spansRanks {
-      let group = groups.groups[number]
-      let total = mutableTotal(number, worker)
-      TreeSum.fold(group.schedule, group.shards.map { UnsafePointer(row($0, number, worker)) }, 0..<width) {
-        (total + $1).update(from: $2.baseAddress!, count: $2.count)
-      }
+    for number in groups(worker) where !kind.groups[number].spansRanks {
+      let group = kind.groups[number]
+      TreeSum.sum(
+        group.schedule, rows: firstRow(number, group.shards, worker), width: width, into: mutableTotal(number, worker))
     }
   }
 
   private func reduceAcrossRanks(_ number: Int, _ group: StatisticGroups.Group, _ worker: Worker) throws {
     let rank = worker.communicator.rank
-    let mine = worker.partition.shards(ofRank: rank).clamped(to: group.shards)
-    let leaves = mine.map { $0 - group.shards.lowerBound..<$0 - group.shards.lowerBound + 1 }
+    let mine = worker.route.partition.shards(ofRank: rank).clamped(to: group.shards)
     let first = nodes.start + group.ranks.firstRoot(of: rank) * width
-    TreeSum.fold(
-      SumSchedule(ShardTree(count: group.shards.count), leaves),
-      mine.map { UnsafePointer(row($0, number, worker)) }, 0..<width
-    ) {
-      (first + $0 * width + $1).update(from: $2.baseAddress!, count: $2.count)
+    if !mine.isEmpty {
+      TreeSum.fold(group.rankSchedules[rank], rows: firstRow(number, mine, worker), width: width) {
+        (first + $0 * width + $1).update(from: $2.baseAddress!, count: $2.count)
+      }
     }
     try worker.communicator.allReduce(
       UnsafeMutableBufferPointer(start: nodes.start, count: group.ranks.rootCount * width), width: width, group.ranks,
       sum: mutableTotal(number, worker))
+  }
+
+  /// The row of a group's piece in the first of some shards of this rank.
+  private func firstRow(_ group: Int, _ shards: Range<Int>, _ worker: Worker) -> UnsafePointer<Double> {
+    let partition = worker.route.partition
+    let kind = partition.groups[kind]
+    let before = kind.piece(before: partition.shards(ofRank: worker.communicator.rank).lowerBound)
+    return UnsafePointer(rows.start + (kind.piece(shard: shards.lowerBound, group: group) - before) * width)
   }
 }

@@ -22,6 +22,8 @@ public struct Linear: Layer {
     let y = network.value(.features(outputs))
     let initializer = Initializer.standard(fanIn: x.shape.channels)
     let weight = network.parameter("weight", [outputs, x.shape.channels], .weight, initializer)
+    // The outputs are the vectors' lanes, in the product that makes y as in the one that makes dWeight.
+    weight.layout = WeightLayout(transposed: weight.shape, stride: y.layout.paddedChannels)
     let bias = hasBias ? network.parameter("bias", [outputs], .bias, initializer) : nil
     bias?.layout = WeightLayout(plain: [outputs], paddedCount: y.layout.paddedChannels)
     return network.append(LinearOperation(network.path, x, y, weight, bias))
@@ -32,6 +34,11 @@ final class LinearOperation: Operation, @unchecked Sendable {
   let wiring: Wiring
   private let weight: Parameter
   private let bias: Parameter?
+  /// The weight, an output's row padded to whole vectors: [K, F].
+  private var featureMajor = AlignedBuffer<Float>(count: 0)
+  private var featureStride: Int {
+    ActivationLayout(shape: inputs[0].shape, block: output.block).paddedChannels
+  }
 
   init(_ name: String, _ x: Value, _ y: Value, _ weight: Parameter, _ bias: Parameter?) {
     self.weight = weight
@@ -42,39 +49,65 @@ final class LinearOperation: Operation, @unchecked Sendable {
   var kind: String { "Linear" }
   var parameters: [Parameter] { [weight] + (bias.map { [$0] } ?? []) }
   var backwardReadsInputs: Bool { true }
-  var flopsPerSample: Int { 2 * features * outputs }
-  var implementations: [String] { ["sgemm"] }
+  var flopsPerSample: Int { 2 * features * output.shape.channels }
+  var implementations: [String] { ["matrix product"] }
 
   private var features: Int { inputs[0].shape.channels }
-  private var outputs: Int { output.shape.channels }
   private var xStride: Int { inputs[0].layout.sampleStride }
-  private var yStride: Int { output.layout.sampleStride }
+  /// Outputs, including padding.
+  private var outputs: Int { output.layout.paddedChannels }
+
+  func compile(_ target: CompileTarget) {
+    guard wiring.needsInputGradient[0] else { return }
+    featureMajor = AlignedBuffer(count: outputs * featureStride)
+  }
+
+  /// Turns the weight for the product with dy.
+  func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {
+    guard mode == .training, wiring.needsInputGradient[0] else { return }
+    let weight = parameters + weight.offset
+    for feature in 0..<features {
+      for k in 0..<outputs { featureMajor.start[k * featureStride + feature] = weight[feature * outputs + k] }
+    }
+  }
 
   /// y = x weight^T + bias
   func forward(_ slice: Slice) {
     let y = slice[output]
-    if let bias { Elementwise.fillRows(y, with: slice.parameter(bias), rows: slice.count, count: yStride) }
+    if let bias { Elementwise.fillRows(y, with: slice.parameter(bias), rows: slice.count, count: outputs) }
     MatrixProduct.multiply(
-      Matrix(slice[inputs[0]], stride: xStride), Matrix(slice.parameter(weight), stride: features).transposed,
-      rows: slice.count, columns: outputs, inner: features, beta: bias == nil ? 0 : 1, y, stride: yStride)
+      Matrix(slice[inputs[0]], stride: xStride), Matrix(slice.parameter(weight), stride: outputs), rows: slice.count,
+      columns: outputs, inner: features, adds: bias != nil, y, stride: outputs)
   }
 
   /// dx = dy weight,   dWeight = dy^T x,   dBias = sum(dy)
   func backward(_ slice: Slice) {
-    let dyStart = slice.gradient(output)
-    let dy = Matrix(dyStart, stride: yStride)
-    if let dx = slice.inputGradient(self, 0) {
+    let (x, dy) = (slice[inputs[0]], slice.gradient(output))
+    if let dx = slice.inputGradient(self, 0) { multiply(dy, by: featureMajor.start, dx, slice) }
+    for piece in slice.pieces {
+      let gradients = slice.worker.gradients(piece.place)
+      let (x, dy) = (x + piece.start * xStride, dy + piece.start * outputs)
       MatrixProduct.multiply(
-        dy, Matrix(slice.parameter(weight), stride: features), rows: slice.count, columns: features, inner: outputs,
-        beta: 0, dx, stride: xStride)
+        Matrix(x, stride: xStride).transposed, Matrix(dy, stride: outputs), rows: features, columns: outputs,
+        inner: piece.count, adds: piece.place.adds, gradients + weight.offset, stride: outputs)
+      slice.worker.merge(piece.place, weight.range)
+      if let bias {
+        Elementwise.addRows(
+          dy, rows: piece.count, stride: outputs, to: gradients + bias.offset, count: outputs, adds: piece.place.adds)
+        slice.worker.merge(piece.place, bias.range)
+      }
     }
+  }
+
+  /// dx = dy weight, by way of rows that are whole vectors where dx's are not.
+  private func multiply(
+    _ dy: UnsafePointer<Float>, by weight: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>, _ slice: Slice
+  ) {
+    let rows = xStride == featureStride ? dx : slice.kernels.area(1, slice.count * featureStride)
     MatrixProduct.multiply(
-      dy.transposed, Matrix(slice[inputs[0]], stride: xStride), rows: outputs, columns: features,
-      inner: slice.count, beta: slice.isFirstOfShard ? 0 : 1, slice.shard.gradient(weight), stride: features)
-    if let bias {
-      let dBias = slice.shard.gradient(bias)
-      if slice.isFirstOfShard { dBias.update(repeating: 0, count: bias.layout.count) }
-      Elementwise.addRows(dyStart, rows: slice.count, stride: yStride, to: dBias, count: yStride)
-    }
+      Matrix(dy, stride: outputs), Matrix(weight, stride: featureStride), rows: slice.count, columns: featureStride,
+      inner: outputs, adds: false, rows, stride: featureStride)
+    guard rows != dx else { return }
+    for row in 0..<slice.count { (dx + row * xStride).update(from: rows + row * featureStride, count: features) }
   }
 }

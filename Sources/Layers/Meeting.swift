@@ -19,20 +19,20 @@ package struct SumColumns: Sendable {
   let sums: GroupSums
   let first: Int
 
-  /// The columns of a slice's piece, to add to.
-  func piece(_ slice: Slice, group: Int) -> UnsafeMutablePointer<Double> { piece(slice.shard, group: group) }
-
-  func piece(_ shard: Shard, group: Int) -> UnsafeMutablePointer<Double> { sums.row(shard, group: group) + first }
+  /// The columns of a piece, to add to.
+  func row(_ piece: Piece) -> UnsafeMutablePointer<Double> { sums.row(piece) + first }
 
   /// The columns of a group's total.
   func total(_ worker: Worker, group: Int) -> UnsafePointer<Double> { sums.total(group: group, worker) + first }
+
+  /// The groups whose totals a worker gets.
+  func groups(_ worker: Worker) -> Range<Int> { sums.groups(worker) }
 }
 
 /// The end of a segment: all operations there that need a sum over workers get it by one all-reduce.
 package struct Meeting: Sendable {
   private let participants: [any MeetingParticipant]
   private let sums: GroupSums
-  private let communicates: Bool
 
   /// The meetings of the participants, one for each kind of statistics among them.
   package static func meetings(of participants: [any MeetingParticipant], _ target: CompileTarget) -> [Meeting] {
@@ -45,9 +45,8 @@ package struct Meeting: Sendable {
 
   private init(_ statistics: Statistics, _ participants: [any MeetingParticipant], _ target: CompileTarget) {
     self.participants = participants
-    communicates = statistics != .frozen
     let width = participants.reduce(0) { $0 + $1.sumCount }
-    sums = GroupSums(communicates ? statistics : .sync, width: width, target)
+    sums = GroupSums(statistics, width: width, target)
     var column = 0
     for participant in participants {
       participant.join(SumColumns(sums: sums, first: column), target)
@@ -55,12 +54,11 @@ package struct Meeting: Sendable {
     }
   }
 
-  /// Prepares the rows of a shard to be added to.
-  package func open(_ shard: Shard) { sums.clear(shard) }
+  /// Prepares the rows of a worker to be added to.
+  package func open(_ worker: Worker) { sums.clear(worker) }
 
   /// Sums up and lets the participants go on.
   package func meet(_ worker: Worker) throws {
-    guard communicates else { return }
     try sums.allReduce(worker)
     for participant in participants { participant.receive(worker) }
   }

@@ -1,11 +1,11 @@
 import Kernels
 import Tensors
 
-/// One step of the computation, forward and backward, on a slice of a shard.
+/// One step of the computation, forward and backward, on a slice of the batch.
 ///
 /// Contract: `forward` overwrites the output. `backward` overwrites the gradients of the inputs; where a value has several
-/// consumers, the engine adds them up. Parameter gradients are overwritten by a shard's first slice and added to by the
-/// later ones. No operation looks at other samples than its slice's, except through a `Meeting`.
+/// consumers, the engine adds them up. Parameter gradients are computed piece by piece, each put where its place says. No
+/// operation looks at other samples than its slice's, except through a `Meeting`.
 ///
 /// Conforming classes are `@unchecked Sendable`: kernels are made while the network is compiled, by one thread; what
 /// changes in a step is kept per worker, and each worker touches its own.
@@ -39,8 +39,8 @@ package protocol Operation: AnyObject, Sendable {
   func forward(_ slice: Slice)
   func backward(_ slice: Slice)
 
-  /// Completes the parameter gradients of a shard, after its last slice's `backward`.
-  func finishBackward(_ shard: Shard)
+  /// Completes the parameter gradients that wait for the segment's backward meetings.
+  func finishBackward(_ worker: Worker)
 }
 
 extension Operation {
@@ -51,7 +51,7 @@ extension Operation {
   package var implementations: [String] { [] }
   package func compile(_ target: CompileTarget) {}
   package func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {}
-  package func finishBackward(_ shard: Shard) {}
+  package func finishBackward(_ worker: Worker) {}
 
   package var name: String { wiring.name }
   package var inputs: [Value] { wiring.inputs }

@@ -1,69 +1,26 @@
 import Kernels
 import Tensors
 
-/// A shard of the current batch, in the hands of the worker that owns it.
-package struct Shard {
-  package let number: Int
-  package unowned(unsafe) let worker: Worker
-
-  package init(number: Int, worker: Worker) {
-    self.number = number
-    self.worker = worker
-  }
-
-  /// Its samples in the global batch.
-  package var samples: Range<Int> { worker.partition.samples(ofShard: number) }
-
-  /// The groups of samples it has pieces of.
-  package func groups(_ statistics: Statistics) -> Range<Int> {
-    worker.partition.groups(statistics).groupsOfShard[number]
-  }
-
-  /// Where the shard's gradient of a parameter goes.
-  package func gradient(_ parameter: Parameter) -> UnsafeMutablePointer<Float> {
-    worker.parameterGradients + parameter.offset
-  }
-}
-
-/// The samples of a shard that one kernel call takes.
+/// The samples that one kernel call takes: a part of a shard, or a run of whole shards.
 package struct Slice {
-  package let shard: Shard
+  package unowned(unsafe) let worker: Worker
   /// The samples, numbered in the global batch.
   package let samples: Range<Int>
-
-  package init(shard: Shard, samples: Range<Int>) {
-    self.shard = shard
-    self.samples = samples
-  }
+  /// The first sample's number among the worker's own.
+  package let localStart: Int
+  /// The parts that are summed apart.
+  package let pieces: UnsafeBufferPointer<Piece>
 
   package var count: Int { samples.count }
-  package var worker: Worker { shard.worker }
-  package var kernels: KernelContext { shard.worker.kernels }
-  package var isTraining: Bool { shard.worker.mode == .training }
-  /// Whether parameter gradients are overwritten rather than added to.
-  package var isFirstOfShard: Bool { samples.lowerBound == shard.samples.lowerBound }
-  /// The first sample's number among the worker's own.
-  package var localStart: Int { samples.lowerBound - shard.worker.samples.lowerBound }
-
-  /// The group of samples that the slice is part of; slices do not cross groups.
-  package func group(_ statistics: Statistics) -> Int {
-    let groups = shard.worker.partition.groups(statistics)
-    for group in groups.groupsOfShard[shard.number] where groups.groups[group].samples.contains(samples.lowerBound) {
-      return group
-    }
-    invariantFailure("sample \(samples.lowerBound) is in no group of \(statistics) statistics")
-  }
+  package var kernels: KernelContext { worker.kernels }
+  package var isTraining: Bool { worker.mode == .training }
 
   /// The slice's part of an activation.
-  package subscript(_ value: Value) -> UnsafeMutablePointer<Float> {
-    guard let start = worker.values[value.number] else { invariantFailure("value \(value.number) has no memory") }
-    return start + (worker.valueIsKept[value.number] ? localStart * value.layout.sampleStride : 0)
-  }
+  package subscript(_ value: Value) -> UnsafeMutablePointer<Float> { worker.values[value.number].address(localStart) }
 
   /// The slice's part of the loss's gradient by an activation.
   package func gradient(_ value: Value) -> UnsafeMutablePointer<Float> {
-    guard let start = worker.gradients[value.number] else { invariantFailure("value \(value.number) has no gradient") }
-    return start + (worker.gradientIsKept[value.number] ? localStart * value.layout.sampleStride : 0)
+    worker.gradients[value.number].address(localStart)
   }
 
   /// Where an operation writes the gradient of an input; nil if nobody wants it.
@@ -75,4 +32,28 @@ package struct Slice {
 
   /// A parameter's elements.
   package func parameter(_ parameter: Parameter) -> UnsafePointer<Float> { worker.parameters + parameter.offset }
+}
+
+/// The part of a slice that is in one shard, and in one group of samples of every kind of statistics.
+package struct Piece {
+  /// The first sample's number within the slice.
+  package let start: Int
+  package let count: Int
+  /// Where its parameter gradients go.
+  package let place: GradientPlace
+  /// Its group of each kind of statistics, and its number among the rank's pieces of that kind.
+  let groups: UnsafePointer<Int>
+  let rows: UnsafePointer<Int>
+}
+
+/// Where a part of a worker's parameter gradients goes, so that all of them add up in the order of the shard tree.
+///
+/// A worker's sums lie in a stack of slots. A shard is put on top of it, or added to what is on top if that is its
+/// sibling; when it is complete, the finished subtrees below are merged.
+package struct GradientPlace: Sendable {
+  package let slot: Int
+  /// Whether the slot's content is added to rather than overwritten.
+  package let adds: Bool
+  /// How many times the slot is then added to the one below it, which takes its place.
+  package let merges: Int
 }

@@ -25,14 +25,17 @@ package final class SoftmaxCrossEntropyLoss: Operation, MeetingParticipant, @unc
   package func receive(_ worker: Worker) {}
 
   package func forward(_ slice: Slice) {
-    let (loss, correct) = apply(slice, dx: nil)
-    let piece = sums.piece(slice, group: 0)
-    piece[0] += loss
-    piece[1] += Double(correct)
+    for piece in slice.pieces {
+      let (loss, correct) = apply(slice, piece, dx: nil)
+      let row = sums.row(piece)
+      row[0] += loss
+      row[1] += Double(correct)
+    }
   }
 
   package func backward(_ slice: Slice) {
-    if let dx = slice.inputGradient(self, 0) { _ = apply(slice, dx: dx) }
+    guard let dx = slice.inputGradient(self, 0) else { return }
+    for piece in slice.pieces { _ = apply(slice, piece, dx: dx + piece.start * inputs[0].layout.sampleStride) }
   }
 
   /// The sum of the losses and the number of correct answers, over the global batch.
@@ -41,10 +44,13 @@ package final class SoftmaxCrossEntropyLoss: Operation, MeetingParticipant, @unc
     return (total[0], Int(total[1]))
   }
 
-  private func apply(_ slice: Slice, dx: UnsafeMutablePointer<Float>?) -> (loss: Double, correct: Int) {
-    SoftmaxCrossEntropy.lossAndGradient(
-      slice[inputs[0]], labels: slice.worker.labels + slice.localStart, rows: slice.count,
-      classes: inputs[0].shape.channels, stride: inputs[0].layout.sampleStride,
+  private func apply(
+    _ slice: Slice, _ piece: Piece, dx: UnsafeMutablePointer<Float>?
+  ) -> (loss: Double, correct: Int) {
+    let stride = inputs[0].layout.sampleStride
+    return SoftmaxCrossEntropy.lossAndGradient(
+      slice[inputs[0]] + piece.start * stride, labels: slice.worker.labels + slice.localStart + piece.start,
+      rows: piece.count, classes: inputs[0].shape.channels, stride: stride,
       smoothing: slice.isTraining ? smoothing : 0, scale: slice.worker.lossScale, dx: dx)
   }
 }

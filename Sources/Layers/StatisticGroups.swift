@@ -6,14 +6,15 @@ import Tensors
 /// A group is a run of samples; the part of it in one shard is a piece. A worker sums its pieces, and a group's sum is
 /// made of its pieces in the order of a tree over the shards it touches, so that a group has the same bits whoever
 /// computes its pieces.
-package struct StatisticGroups: Sendable {
+package final class StatisticGroups: Sendable {
   package struct Group: Sendable {
     package let samples: Range<Int>
     /// The shards it touches.
     package let shards: Range<Int>
     /// How the pieces add up, if one rank has them all.
     let schedule: SumSchedule
-    /// How they add up across ranks.
+    /// How each rank's pieces add up to its nodes, and those across ranks.
+    let rankSchedules: [SumSchedule]
     let ranks: TreePartition
     let spansRanks: Bool
   }
@@ -59,14 +60,14 @@ package struct StatisticGroups: Sendable {
     }
     /// Whether every worker wants the sums, also one that has nothing to add.
     let isGlobal = statistics == .sync || statistics == .frozen
-    groups = runs.map { Self.group($0.samples, $0.shards, shards: shards, grid: grid, isGlobal: isGlobal) }
-    let groups = groups
-    groupsOfShard = (0..<shards).map { shard in
+    let groups = runs.map { Self.group($0.samples, $0.shards, shards: shards, grid: grid, isGlobal: isGlobal) }
+    self.groups = groups
+    let groupsOfShard = (0..<shards).map { shard in
       let first = groups.firstIndex { $0.shards.contains(shard) } ?? 0
       let last = groups.lastIndex { $0.shards.contains(shard) } ?? -1
       return first..<max(last + 1, first)
     }
-    let groupsOfShard = groupsOfShard
+    self.groupsOfShard = groupsOfShard
     groupsOfWorker = (0..<grid.workers).map { worker in
       if isGlobal { return 0..<1 }
       let ranges = grid.shards(ofWorker: worker, of: shards).map { groupsOfShard[$0] }.filter { !$0.isEmpty }
@@ -91,11 +92,26 @@ package struct StatisticGroups: Sendable {
       let run = grid.shards(ofRank: rank, of: shards).clamped(to: touched)
       return run.lowerBound - touched.lowerBound..<run.upperBound - touched.lowerBound
     }
+    func schedule(_ leaves: Range<Int>) -> SumSchedule { SumSchedule(tree, leaves.map { $0..<$0 + 1 }) }
     return Group(
-      samples: samples, shards: touched, schedule: SumSchedule(tree, (0..<touched.count).map { $0..<$0 + 1 }),
-      ranks: TreePartition(tree, runs: runs), spansRanks: isGlobal ? grid.ranks > 1 : runs.count { !$0.isEmpty } > 1)
+      samples: samples, shards: touched, schedule: schedule(0..<touched.count),
+      rankSchedules: runs.map(schedule), ranks: TreePartition(tree, runs: runs), spansRanks: isGlobal ? grid.ranks > 1 : runs.count { !$0.isEmpty } > 1)
   }
 
   /// The number of pieces in a run of shards.
   func pieceCount(in run: Range<Int>) -> Int { piecesBefore[run.upperBound] - piecesBefore[run.lowerBound] }
+
+  /// The number of pieces in the shards before one.
+  func piece(before shard: Int) -> Int { piecesBefore[shard] }
+
+  /// The number of a shard's piece of a group among all pieces.
+  func piece(shard: Int, group: Int) -> Int { piecesBefore[shard] + group - groupsOfShard[shard].lowerBound }
+
+  /// The group of one of a shard's samples.
+  func group(of sample: Int, shard: Int) -> Int {
+    guard let group = groupsOfShard[shard].first(where: { groups[$0].samples.contains(sample) }) else {
+      invariantFailure("sample \(sample) is in no group")
+    }
+    return group
+  }
 }

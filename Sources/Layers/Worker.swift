@@ -22,58 +22,116 @@ package final class Worker: @unchecked Sendable {
 
   // MARK: - The current batch
 
-  package var partition: BatchPartition
+  /// The worker's way through it.
+  package var route: Route!
   package var mode = Mode.training
   /// The running number of the optimizer's step, from 0: the key of dropout's masks.
   package var step = 0
   /// The labels of this worker's samples.
   package var labels: UnsafePointer<Int32>!
-  /// Whether a gradient wants the loss's scale: 1 / the samples of the global batch.
-  package var lossScale: Float { 1 / Float(partition.globalCount) }
+  /// What a gradient takes of the loss's: 1 / the samples of the global batch.
+  package var lossScale: Float { 1 / Float(route.partition.globalCount) }
 
   // MARK: - Memory
 
-  /// The address of each value; of the worker's first sample if the value is kept, else of the slice's.
-  package var values: [UnsafeMutablePointer<Float>?] = []
-  package var valueIsKept: [Bool] = []
-  /// The same of the values' gradients.
-  package var gradients: [UnsafeMutablePointer<Float>?] = []
-  package var gradientIsKept: [Bool] = []
+  /// An activation or a gradient of one.
+  package struct Place {
+    let start: UnsafeMutablePointer<Float>?
+    /// The distance between samples if all of the worker's are kept; 0 if only the current slice's are.
+    let stride: Int
+
+    package init(start: UnsafeMutablePointer<Float>?, stride: Int) {
+      self.start = start
+      self.stride = stride
+    }
+
+    /// The place of the worker's sample of that number, or of the current slice.
+    func address(_ sample: Int) -> UnsafeMutablePointer<Float> {
+      guard let start else { invariantFailure("a value without memory is asked for") }
+      return start + sample * stride
+    }
+  }
+
+  /// By the values' numbers.
+  package private(set) var values = UnsafeMutableBufferPointer<Place>(start: nil, count: 0)
+  package private(set) var gradients = UnsafeMutableBufferPointer<Place>(start: nil, count: 0)
   /// Where operations put input gradients that must be added to others, one area per input.
   package var gradientScratch: [UnsafeMutablePointer<Float>] = []
   /// The rank's parameters, in the layout of the kernels.
-  package var parameters: UnsafePointer<Float>
-  /// Parameter gradients of the shard being computed, addressed like `parameters`.
-  package var parameterGradients: UnsafeMutablePointer<Float>
-  /// Room for the parameter gradients of a slice that must be added to those of the shard.
-  package var parameterScratch: UnsafeMutablePointer<Float>
+  package let parameters: UnsafePointer<Float>
+  /// The stack on which the shards' parameter gradients of the current segment are added up; addressed like `parameters`.
+  package private(set) var gradientSlots: UnsafeMutableBufferPointer<UnsafeMutablePointer<Float>>
 
+  /// - Parameter slots: the most slots that parameter gradients take.
   package init(
     index: Int, grid: WorkerGrid, communicator: any Communicator, barrier: Barrier, seed: UInt64,
-    partition: BatchPartition, parameters: UnsafePointer<Float>, parameterScratch: UnsafeMutablePointer<Float>
+    parameters: UnsafePointer<Float>, slots: Int
   ) {
     self.index = index
     self.grid = grid
     self.communicator = communicator
     self.barrier = barrier
     self.seed = seed
-    self.partition = partition
     self.parameters = parameters
-    self.parameterScratch = parameterScratch
-    parameterGradients = parameterScratch
+    gradientSlots = .allocate(capacity: slots)
+    number = communicator.rank * grid.threads + index
+  }
+
+  deinit {
+    values.deallocate()
+    gradients.deallocate()
+    gradientSlots.deallocate()
   }
 
   /// This worker's number among those of all ranks.
-  package var number: Int { communicator.rank * grid.threads + index }
+  package let number: Int
 
   /// The run of shards it owns.
-  package var shards: Range<Int> { partition.shards(ofWorker: number) }
+  package var shards: Range<Int> { route.partition.shards(ofWorker: number) }
 
   /// The samples of the global batch it computes.
-  package var samples: Range<Int> { partition.samples(ofShards: shards) }
+  package var samples: Range<Int> { route.partition.samples(ofShards: shards) }
 
-  /// The groups of samples it has pieces of.
-  package func groups(_ statistics: Statistics) -> Range<Int> {
-    partition.groups(statistics).groupsOfWorker[number]
+  /// The groups of samples that begin in a shard.
+  func groups(_ statistics: Statistics, startingIn shard: Int) -> [Int] {
+    let groups = route.partition.groups(statistics)
+    return groups.groupsOfShard[shard].filter { groups.groups[$0].shards.lowerBound == shard }
+  }
+
+  /// Takes the places of activations and their gradients.
+  package func assign(values: [Place], gradients: [Place]) {
+    self.values.deallocate()
+    self.gradients.deallocate()
+    self.values = .allocate(capacity: values.count)
+    self.gradients = .allocate(capacity: gradients.count)
+    _ = self.values.initialize(from: values)
+    _ = self.gradients.initialize(from: gradients)
+  }
+
+  // MARK: - Parameter gradients
+
+  /// The array of a slot, from the flat array's start.
+  package func gradients(_ place: GradientPlace) -> UnsafeMutablePointer<Float> { gradientSlots[place.slot] }
+
+  /// Merges what has become complete by filling a place, as far as some parameters go.
+  package func merge(_ place: GradientPlace, _ range: Range<Int>) {
+    for upper in stride(from: place.slot, to: place.slot - place.merges, by: -1) {
+      Elementwise.add(
+        gradientSlots[upper] + range.lowerBound, to: gradientSlots[upper - 1] + range.lowerBound, count: range.count)
+    }
+  }
+
+  /// Puts together a parameter's gradient that is known for every shard as a whole.
+  ///
+  /// - Parameter body: fills in the gradient of one shard, which is zero before.
+  package func addUpShards(
+    _ parameter: Parameter, _ body: (_ shard: Int, _ gradient: UnsafeMutablePointer<Float>) -> Void
+  ) {
+    for shard in route.shards {
+      let gradient = gradients(shard.place) + parameter.offset
+      gradient.update(repeating: 0, count: parameter.layout.count)
+      body(shard.number, gradient)
+      merge(shard.place, parameter.range)
+    }
   }
 }

@@ -23,7 +23,4 @@ public struct ActivationLayout: Hashable, Sendable {
 
   /// The distance between samples, in elements.
   public var sampleStride: Int { paddedChannels * positions }
-
-  /// Whether channel padding exists.
-  public var isPadded: Bool { paddedChannels != shape.channels }
 }

@@ -5,7 +5,8 @@ import Tensors
 package struct ActivationMemory: Sendable {
   private struct Place: Sendable {
     var offset: Int
-    var isKept: Bool
+    /// The distance between kept samples, or 0.
+    var stride: Int
   }
 
   /// Elements of a worker's arena.
@@ -44,10 +45,12 @@ package struct ActivationMemory: Sendable {
     var gradientPlaces = valuePlaces
     for value in values.dropFirst() {
       if let buffer = valueBuffer[liveness.root(value.number)] {
-        valuePlaces[value.number] = Place(offset: arena.offsets[buffer], isKept: liveness.isKept(value))
+        valuePlaces[value.number] = Place(
+          offset: arena.offsets[buffer], stride: liveness.isKept(value) ? value.layout.sampleStride : 0)
       }
       if let buffer = gradientBuffer[liveness.gradientRoot(value)] {
-        gradientPlaces[value.number] = Place(offset: arena.offsets[buffer], isKept: liveness.isGradientKept(value))
+        gradientPlaces[value.number] = Place(
+          offset: arena.offsets[buffer], stride: liveness.isGradientKept(value) ? value.layout.sampleStride : 0)
       }
     }
     self.values = valuePlaces
@@ -56,9 +59,11 @@ package struct ActivationMemory: Sendable {
 
   /// Gives a worker the addresses of its activations in its arena.
   package func assign(_ arena: AlignedBuffer<Float>, to worker: Worker) {
-    worker.values = values.map { $0.map { arena.start + $0.offset } }
-    worker.valueIsKept = values.map { $0?.isKept ?? true }
-    worker.gradients = gradients.map { $0.map { arena.start + $0.offset } }
-    worker.gradientIsKept = gradients.map { $0?.isKept ?? true }
+    func addresses(_ places: [Place?]) -> [Worker.Place] {
+      places.map { place in
+        Worker.Place(start: place.map { arena.start + $0.offset }, stride: place?.stride ?? 0)
+      }
+    }
+    worker.assign(values: addresses(values), gradients: addresses(gradients))
   }
 }

@@ -61,67 +61,53 @@ extension Engine {
     for (number, segment) in plan.segments.enumerated() {
       // Evaluation looks at no batch statistics, only at the loss, where the last segment ends.
       let meets = worker.mode == .training || number == plan.segments.count - 1
-      for shard in worker.shards.lazy.map({ Shard(number: $0, worker: worker) }) {
-        if meets { for meeting in segment.forwardMeetings { meeting.open(shard) } }
-        forEachSlice(of: shard, segment) { slice in
-          for operation in segment.operations {
-            operation.forward(slice)
-            inspect?(operation, slice)
-          }
+      if meets { for meeting in segment.forwardMeetings { meeting.open(worker) } }
+      for slice in worker.route.segments[number] where slice.count > 0 {
+        for operation in segment.operations {
+          operation.forward(slice)
+          inspect?(operation, slice)
         }
       }
       if meets { for meeting in segment.forwardMeetings { try meeting.meet(worker) } }
     }
   }
 
-  /// The same segments in reverse. Each shard's parameter gradients are complete before the next shard starts, and are
-  /// added up in the order of the shard tree as they come.
+  /// The same segments in reverse.
   private func backward(_ worker: Worker) throws {
-    for segment in plan.segments.reversed() {
-      for step in exchange.shardSums[worker.index].steps {
-        switch step {
-        case .place(let source, let slot):
-          worker.parameterGradients = gradientSlot(slot, segment, worker)
-          backward(Shard(number: worker.shards.lowerBound + source, worker: worker), segment)
-        case .merge(let slot):
-          let start = segment.parameters.lowerBound
-          Elementwise.add(
-            gradientSlot(slot + 1, segment, worker) + start, to: gradientSlot(slot, segment, worker) + start,
-            count: segment.parameters.count)
-        }
+    for (number, segment) in plan.segments.enumerated().reversed() {
+      placeGradients(segment, worker)
+      for meeting in segment.backwardMeetings { meeting.open(worker) }
+      for slice in worker.route.segments[number] {
+        if slice.count > 0 { backward(slice, segment) } else { zeroGradients(slice, segment) }
       }
       for meeting in segment.backwardMeetings { try meeting.meet(worker) }
+      for operation in segment.operations { operation.finishBackward(worker) }
     }
   }
 
-  private func backward(_ shard: Shard, _ segment: Plan.Segment) {
-    let worker = shard.worker
-    for meeting in segment.backwardMeetings { meeting.open(shard) }
-    if shard.samples.isEmpty {
-      (worker.parameterGradients + segment.parameters.lowerBound).update(repeating: 0, count: segment.parameters.count)
-    }
-    forEachSlice(of: shard, segment) { slice in
-      for operation in segment.recomputed { operation.forward(slice) }
-      for operation in segment.differentiated.reversed() {
-        operation.backward(slice)
-        for (index, input) in operation.inputs.enumerated() {
-          guard operation.wiring.needsInputGradient[index], operation.wiring.addsToInputGradient[index] else {
-            continue
-          }
-          Elementwise.add(
-            worker.gradientScratch[index], to: slice.gradient(input), count: slice.count * input.layout.sampleStride)
+  private func backward(_ slice: Slice, _ segment: Plan.Segment) {
+    for operation in segment.recomputed { operation.forward(slice) }
+    for operation in segment.differentiated.reversed() {
+      operation.backward(slice)
+      for (index, input) in operation.inputs.enumerated() {
+        guard operation.wiring.needsInputGradient[index], operation.wiring.addsToInputGradient[index] else {
+          continue
         }
+        Elementwise.add(
+          slice.worker.gradientScratch[index], to: slice.gradient(input),
+          count: slice.count * input.layout.sampleStride)
       }
     }
-    for operation in segment.operations { operation.finishBackward(shard) }
   }
 
-  private func forEachSlice(of shard: Shard, _ segment: Plan.Segment, _ body: (Slice) -> Void) {
-    var start = shard.samples.lowerBound
-    while start < shard.samples.upperBound {
-      let end = min(start + segment.sliceSize, shard.worker.partition.nextCut(after: start, inShard: shard.number))
-      body(Slice(shard: shard, samples: start..<end))
-      start = end
+  /// A shard without samples adds nothing to the gradients, but has its place in the tree.
+  private func zeroGradients(_ slice: Slice, _ segment: Plan.Segment) {
+    for piece in slice.pieces {
+      if !piece.place.adds {
+        (slice.worker.gradients(piece.place) + segment.parameters.lowerBound).update(
+          repeating: 0, count: segment.parameters.count)
+      }
+      slice.worker.merge(piece.place, segment.parameters)
     }
   }
 }

@@ -51,7 +51,8 @@ package final class Engine: @unchecked Sendable {
   let exchange: GradientExchange
   let optimizer: SGD
   private let memories: [WorkerMemory]
-  private var partitions: [Int: BatchPartition]
+  /// By the global batch's size, the way of each worker.
+  private var routes: [Int: [Route]] = [:]
 
   /// - Parameters:
   ///   - batchSizes: the global batch sizes of training, the usual one first.
@@ -69,14 +70,14 @@ package final class Engine: @unchecked Sendable {
     let team = WorkerTeam(size: threads, patience: patience)
     let plan = try Plan(network, partitions: partitions, rank: communicator.rank)
     let exchange = GradientExchange(partitions[0], parameterCount: plan.parameterCount, rank: communicator.rank)
-    let memories = (0..<threads).map { WorkerMemory(plan, exchange.shardSums[$0]) }
+    let samples = CompileTarget(partitions: partitions, rank: communicator.rank, sliceSize: 1).samplesPerWorker
+    let memories = (0..<threads).map { WorkerMemory(plan, exchange.shardSums[$0], samples: samples) }
     let parameters = AlignedBuffer<Float>(count: plan.parameterCount)
     workers = (0..<threads).map { index in
       let memory = memories[index]
       let worker = Worker(
         index: index, grid: grid, communicator: communicator, barrier: team.barrier, seed: seed,
-        partition: partitions[0], parameters: UnsafePointer(parameters.start),
-        parameterScratch: memory.parameterScratch)
+        parameters: UnsafePointer(parameters.start), slots: exchange.shardSums[index].slotCount)
       plan.memory.assign(memory.arena, to: worker)
       worker.gradientScratch = memory.gradientScratch
       return worker
@@ -85,45 +86,56 @@ package final class Engine: @unchecked Sendable {
     self.grid = grid
     self.shards = shards
     self.optimizer = optimizer
-    self.partitions = Dictionary(partitions.map { ($0.globalCount, $0) }, uniquingKeysWith: { first, _ in first })
     (self.plan, self.team, self.exchange, self.memories, self.parameters) = (plan, team, exchange, memories, parameters)
+    for partition in partitions { routes[partition.globalCount] = routes(partition) }
     initializeParameters(seed: seed)
   }
 
   /// The samples of a global batch that this rank's workers compute.
   package func samples(globalCount: Int) -> Range<Int> {
-    partition(globalCount).samples(ofRank: communicator.rank)
+    routes(globalCount)[0].partition.samples(ofRank: communicator.rank)
   }
 
-  private func partition(_ globalCount: Int) -> BatchPartition {
-    if let partition = partitions[globalCount] { return partition }
+  private func routes(_ globalCount: Int) -> [Route] {
+    if let routes = routes[globalCount] { return routes }
     // Only evaluation meets other sizes than training's; it takes no statistics.
-    let partition = BatchPartition(globalCount: globalCount, shards: shards, grid: grid, statistics: [])
-    partitions[globalCount] = partition
-    return partition
+    let routes = routes(BatchPartition(globalCount: globalCount, shards: shards, grid: grid, statistics: []))
+    self.routes[globalCount] = routes
+    return routes
+  }
+
+  private func routes(_ partition: BatchPartition) -> [Route] {
+    workers.map {
+      Route($0, partition, sum: exchange.shardSums[$0.index], sliceSizes: plan.segments.map(\.sliceSize))
+    }
   }
 
   /// Hands a batch to the workers.
   func load(_ batch: Batch, _ mode: Mode) {
-    let partition = partition(batch.globalCount)
-    let first = partition.samples(ofRank: communicator.rank).lowerBound
+    let routes = routes(batch.globalCount)
+    let first = routes[0].partition.samples(ofRank: communicator.rank).lowerBound
     let input = plan.network.input
     for worker in workers {
-      worker.partition = partition
+      worker.route = routes[worker.index]
       worker.mode = mode
       worker.step = step
       let offset = worker.samples.isEmpty ? 0 : worker.samples.lowerBound - first
       worker.labels = batch.labels + offset
-      worker.values[input.number] = UnsafeMutablePointer(mutating: batch.input + offset * input.layout.sampleStride)
+      let samples = UnsafeMutablePointer(mutating: batch.input + offset * input.layout.sampleStride)
+      worker.values[input.number] = Worker.Place(start: samples, stride: input.layout.sampleStride)
     }
   }
 
-  /// Where the gradient of a shard, or the sum of several, is put together: the worker's nodes first, then scratch.
-  func gradientSlot(_ slot: Int, _ segment: Plan.Segment, _ worker: Worker) -> UnsafeMutablePointer<Float> {
+  /// Where the gradients of a segment's shards are put together: the worker's nodes first, then scratch.
+  func placeGradients(_ segment: Plan.Segment, _ worker: Worker) {
     let nodes = exchange.shardSums[worker.index].results.count
-    if slot < nodes { return exchange.node(slot, worker: worker.index) }
-    // Scratch has room for one segment; seen from the flat array's start it begins before it.
-    return memories[worker.index].segmentScratch(slot - nodes) - segment.parameters.lowerBound
+    for slot in worker.gradientSlots.indices {
+      // Scratch has room for one segment; seen from the flat array's start it begins before it.
+      worker.gradientSlots[slot] =
+        slot < nodes
+        ? exchange.node(slot, worker: worker.index)
+        : memories[worker.index].segmentScratch(slot - nodes) - segment.parameters.lowerBound
+    }
   }
 }
 
@@ -134,19 +146,17 @@ private struct WorkerMemory: Sendable {
   private let gradients: AlignedBuffer<Float>
   private let segmentCount: Int
 
-  init(_ plan: Plan, _ shardSum: SumSchedule) {
+  init(_ plan: Plan, _ shardSum: SumSchedule, samples: Int) {
     arena = AlignedBuffer(count: plan.memory.count)
     segmentCount = plan.segments.map(\.parameters.count).max() ?? 0
-    parameters = AlignedBuffer(count: segmentCount * (1 + shardSum.slotCount - shardSum.results.count))
+    parameters = AlignedBuffer(count: segmentCount * (shardSum.slotCount - shardSum.results.count))
     let slices = plan.segments.flatMap { segment in
-      segment.operations.flatMap { $0.inputs.map { segment.sliceSize * $0.layout.sampleStride } }
+      segment.operations.flatMap { $0.inputs.map { min(segment.sliceSize, samples) * $0.layout.sampleStride } }
     }
     gradients = AlignedBuffer(count: 2 * paddedCount(slices.max() ?? 0))
   }
 
-  var parameterScratch: UnsafeMutablePointer<Float> { parameters.start }
-
-  func segmentScratch(_ number: Int) -> UnsafeMutablePointer<Float> { parameters.start + segmentCount * (1 + number) }
+  func segmentScratch(_ number: Int) -> UnsafeMutablePointer<Float> { parameters.start + segmentCount * number }
 
   /// No operation has more than two inputs.
   var gradientScratch: [UnsafeMutablePointer<Float>] { [gradients.start, gradients.start + gradients.count / 2] }

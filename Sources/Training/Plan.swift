@@ -34,11 +34,8 @@ package struct Plan: Sendable {
     try Self.checkCounts(network, partitions)
     self.network = network
     let groups = Segmentation.segments(of: network)
-    let largestShard =
-      partitions.map { partition in
-        (0..<partition.shardCount).map { partition.samples(ofShard: $0).count }.max() ?? 1
-      }.max() ?? 1
-    let sliceSizes = groups.map { SliceSize.samples(for: $0, input: network.input, shard: largestShard) }
+    let samples = CompileTarget(partitions: partitions, rank: rank, sliceSize: 1).samplesPerWorker
+    let sliceSizes = groups.map { SliceSize.samples(for: $0, input: network.input) }
     let liveness = Liveness(network, groups)
     liveness.wireGradients()
 
@@ -70,8 +67,7 @@ package struct Plan: Sendable {
     self.segments = segments
     self.parameters = parameters
     parameterCount = offset
-    let samples = CompileTarget(partitions: partitions, rank: rank, sliceSize: 1).samplesPerWorker
-    memory = ActivationMemory(liveness, sliceSizes: sliceSizes, samplesPerWorker: samples)
+    memory = ActivationMemory(liveness, sliceSizes: sliceSizes.map { min($0, samples) }, samplesPerWorker: samples)
   }
 
   /// The variance of one element is no variance.

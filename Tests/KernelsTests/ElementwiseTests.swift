@@ -63,7 +63,7 @@ import Testing
     let row = buffer([10, 20, 30])
     Elementwise.fillRows(y.start, with: row.start, rows: 2, count: 3)
     #expect(Array(y.elements) == [10, 20, 30, 10, 20, 30])
-    Elementwise.addRows(y.start, rows: 2, stride: 3, to: row.start, count: 2)
+    Elementwise.addRows(y.start, rows: 2, stride: 3, to: row.start, count: 2, adds: true)
     #expect(Array(row.elements) == [30, 60, 30])
     let mask = AlignedBuffer<UInt8>(count: 3)
     mask.start[1] = 1

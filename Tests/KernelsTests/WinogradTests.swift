@@ -73,7 +73,7 @@ import Testing
     let dBias = AlignedBuffer<Float>(count: geometry.output.paddedChannels)
     dWeight.start.update(repeating: .nan, count: dWeight.count)
     kernel.backwardWeights(
-      packedX.start, packedDy.start, dWeight: dWeight.start, dBias: dBias.start, samples: c.samples, context)
+      packedX.start, packedDy.start, dWeight: dWeight.start, dBias: dBias.start, adds: false, samples: c.samples, context)
     var plainWeight = [Float](repeating: .nan, count: weight.count)
     kernel.weightLayout.unpack(dWeight.start, to: &plainWeight, context)
     #expect(relativeError(plainWeight, expected.dWeight) < 4e-6)

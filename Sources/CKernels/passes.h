@@ -42,7 +42,7 @@ INLINE void NAME(forward_tiles)(
         const place p = place_of(&g, first + t);
         for (int j = 0; j < panel; j += LANES)
           NAME(output_patch)(
-              tile, m + t * k.panel + j, k.output_apart, bias ? LOAD(bias + o + j) : (VEC){0},
+              tile, m + t * k.panel + j, k.output_apart, bias ? bias + o + j : 0,
               y + ((long)p.sample * outputs + o + j) * s->output_height * s->output_width, s->output_height,
               s->output_width, p.row, p.column);
       }
@@ -51,13 +51,14 @@ INLINE void NAME(forward_tiles)(
 }
 
 INLINE void NAME(backward_weights_tiles)(
-    int tile, const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int samples,
-    float *scratch) {
+    int tile, const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
+    int samples, float *scratch) {
   const int points = (tile + 2) * (tile + 2), inputs = s->inputs, outputs = s->outputs;
   const grid g = grid_of(s, samples);
   const gradient_blocking k = gradient_blocking_of(s, g.tiles);
   float *const v = scratch, *const w = v + points * k.input_apart, *const u = w + points * k.output_apart;
-  if (d_bias) for (int o = 0; o < outputs; o += LANES) STORE(d_bias + o, (VEC){0});
+  float *const bias_sum = u + points * k.weight_apart;
+  for (int o = 0; o < outputs; o += LANES) STORE(bias_sum + o, (VEC){0});
   for (long first = 0; first < g.tiles; first += k.tiles) {
     const long tiles = min(k.tiles, g.tiles - first);
     for (long t = 0; t < tiles; t++) {
@@ -71,7 +72,7 @@ INLINE void NAME(backward_weights_tiles)(
         NAME(gradient_patch)(
             tile, dy + ((long)p.sample * outputs + o) * s->output_height * s->output_width, s->output_height,
             s->output_width, p.row, p.column, w + t * outputs + o, k.output_apart, d_bias ? &sum : 0);
-        if (d_bias) STORE(d_bias + o, LOAD(d_bias + o) + sum);
+        STORE(bias_sum + o, LOAD(bias_sum + o) + sum);
       }
     }
     for (int i = 0; i < points; i++)
@@ -83,8 +84,11 @@ INLINE void NAME(backward_weights_tiles)(
     for (int c = 0; c < inputs; c++) {
       const long block = (long)(o / LANES) * (inputs / LANES) + c / LANES;
       NAME(weight_gradient_patch)(
-          tile, u + (long)c * outputs + o, k.weight_apart, d_weight + (block * 9 * LANES + c % LANES) * LANES);
+          tile, u + (long)c * outputs + o, k.weight_apart, d_weight + (block * 9 * LANES + c % LANES) * LANES, adds);
     }
+  if (d_bias)
+    for (int o = 0; o < outputs; o += LANES)
+      STORE(d_bias + o, adds ? LOAD(d_bias + o) + LOAD(bias_sum + o) : LOAD(bias_sum + o));
 }
 
 // The tile's size must be known where the transforms are inlined.
@@ -98,10 +102,10 @@ FUNCTION void NAME(forward)(
 }
 
 FUNCTION void NAME(backward_weights)(
-    const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int samples,
+    const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
     float *scratch) {
   if (s->tile == 4)
-    NAME(backward_weights_tiles)(4, s, x, dy, d_weight, d_bias, samples, scratch);
+    NAME(backward_weights_tiles)(4, s, x, dy, d_weight, d_bias, adds, samples, scratch);
   else
-    NAME(backward_weights_tiles)(2, s, x, dy, d_weight, d_bias, samples, scratch);
+    NAME(backward_weights_tiles)(2, s, x, dy, d_weight, d_bias, adds, samples, scratch);
 }

@@ -1,13 +1,13 @@
-// The matrix products between the transforms: C (+)= A B, where A's element (r, p) is a[r * rows_apart + p * steps_apart],
+// Matrix products: C = A B, or C += A B, where A's element (r, p) is a[r * rows_apart + p * steps_apart],
 // and B's columns lie in strips of two vectors.
 
 #define MICRO_KERNEL(ROWS, VECTORS)                                                                                    \
   INLINE void NAME(product_##ROWS##x##VECTORS)(                                                                        \
       const float *a, long rows_apart, long steps_apart, const float *b, long b_stride, float *c, long c_stride,       \
-      long steps, int accumulate) {                                                                                    \
+      long steps, int adds) {                                                                                          \
     VEC sum[ROWS][VECTORS];                                                                                            \
     UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int v = 0; v < VECTORS; v++)                                     \
-        sum[r][v] = accumulate ? LOAD(c + r * c_stride + v * LANES) : (VEC){0};                                        \
+        sum[r][v] = (VEC){0};                                                                                          \
     for (long p = 0; p < steps; p++) {                                                                                 \
       VEC row[VECTORS];                                                                                                \
       UNROLL for (int v = 0; v < VECTORS; v++) row[v] = LOAD(b + p * b_stride + v * LANES);                            \
@@ -16,11 +16,14 @@
         UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] += x * row[v];                                              \
       }                                                                                                                \
     }                                                                                                                  \
-    UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int v = 0; v < VECTORS; v++)                                     \
-        STORE(c + r * c_stride + v * LANES, sum[r][v]);                                                                \
+    UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int v = 0; v < VECTORS; v++) {                                   \
+      float *const to = c + r * c_stride + v * LANES;                                                                  \
+      STORE(to, adds ? LOAD(to) + sum[r][v] : sum[r][v]);                                                              \
+    }                                                                                                                  \
   }
 
-// Six rows of two vectors keep twelve chains of additions in flight and fit into AVX2's 16 registers.
+// Six rows of two vectors keep twelve chains of additions in flight and fit into AVX2's 16 registers; eight chains are
+// the fewest that hide an addition's latency, so that 7 and 8 rows are better cut in halves.
 MICRO_KERNEL(6, 2)
 MICRO_KERNEL(5, 2)
 MICRO_KERNEL(4, 2)
@@ -36,12 +39,16 @@ MICRO_KERNEL(1, 1)
 
 #define ROWS_OF(ROWS, VECTORS)                                                                                         \
   NAME(product_##ROWS##x##VECTORS)(                                                                                    \
-      a + r * rows_apart, rows_apart, steps_apart, b, b_stride, c + r * c_stride + column, c_stride, steps, accumulate)
+      a + r * rows_apart, rows_apart, steps_apart, b, b_stride, c + r * c_stride + column, c_stride, steps, adds)
 
 #define STRIP(VECTORS)                                                                                                 \
   {                                                                                                                    \
     long r = 0;                                                                                                        \
-    for (; r + 6 <= rows; r += 6) ROWS_OF(6, VECTORS);                                                                 \
+    for (; rows - r > 8 || rows - r == 6; r += 6) ROWS_OF(6, VECTORS);                                                 \
+    if (rows - r > 6) {                                                                                                \
+      ROWS_OF(4, VECTORS);                                                                                             \
+      r += 4;                                                                                                          \
+    }                                                                                                                  \
     switch (rows - r) {                                                                                                \
       case 5: ROWS_OF(5, VECTORS); break;                                                                              \
       case 4: ROWS_OF(4, VECTORS); break;                                                                              \
@@ -53,10 +60,21 @@ MICRO_KERNEL(1, 1)
 
 FUNCTION void NAME(multiply)(
     const float *a, long rows_apart, long steps_apart, const float *b, long strips_apart, long b_stride, float *c,
-    long c_stride, long rows, long columns, long steps, int accumulate) {
+    long c_stride, long rows, long columns, long steps, int adds) {
   for (long column = 0; column < columns; column += 2 * LANES, b += strips_apart) {
     if (column + 2 * LANES <= columns) STRIP(2) else STRIP(1)
   }
+}
+
+// Steps per pass: a strip of B stays in the first-level cache while the rows go by.
+FUNCTION void NAME(multiply_all)(
+    const float *a, long rows_apart, long steps_apart, const float *b, long b_stride, float *c, long c_stride, long rows,
+    long columns, long steps, int adds) {
+  const long pass = 256;
+  for (long p = 0; p < steps || p == 0; p += pass)
+    NAME(multiply)(
+        a + p * steps_apart, rows_apart, steps_apart, b + p * b_stride, 2 * LANES, b_stride, c, c_stride, rows, columns,
+        min(pass, steps - p), adds || p > 0);
 }
 
 #undef STRIP

@@ -37,12 +37,13 @@ PATCH(input_patch, NAME(transform_input), tile + 2)
 PATCH(gradient_patch, NAME(transform_gradient), tile)
 #undef PATCH
 
-// Transforms a tile's points to outputs and writes those that the image has room for.
+// Transforms a tile's points to outputs, adds the bias unless it is null, and writes those that the image has room for.
 INLINE void NAME(output_patch)(
-    int tile, const float *points, long apart, VEC bias, float *image, int height, int width, int y0, int x0) {
+    int tile, const float *points, long apart, const float *bias, float *image, int height, int width, int y0, int x0) {
   const int count = tile + 2;
   const int is_inside = y0 + tile <= height && x0 + tile <= width;
   float *row = image + ((long)y0 * width + x0) * LANES;
+  const VEC shift = bias ? LOAD(bias) : (VEC){0};
   VEC half[4][6];
   OPAQUE(row);
   OPAQUE(points);
@@ -56,9 +57,9 @@ INLINE void NAME(output_patch)(
     VEC t[4];
     NAME(transform_output)(tile, half[i], t);
     if (is_inside) {
-      UNROLL for (int j = 0; j < tile; j++) STORE(row + j * LANES, t[j] + bias);
+      UNROLL for (int j = 0; j < tile; j++) STORE(row + j * LANES, t[j] + shift);
     } else if (y0 + i < height) {
-      UNROLL for (int j = 0; j < tile; j++) if (x0 + j < width) STORE(row + j * LANES, t[j] + bias);
+      UNROLL for (int j = 0; j < tile; j++) if (x0 + j < width) STORE(row + j * LANES, t[j] + shift);
     }
   }
 }
@@ -83,7 +84,7 @@ INLINE void NAME(weight_patch)(int tile, const float *weight, int mirrored, floa
 }
 
 // The way back: the gradient of such a weight.
-INLINE void NAME(weight_gradient_patch)(int tile, const float *points, long apart, float *d_weight) {
+INLINE void NAME(weight_gradient_patch)(int tile, const float *points, long apart, float *d_weight, int adds) {
   const int count = tile + 2;
   VEC half[3][6];
   OPAQUE(points);
@@ -96,6 +97,9 @@ INLINE void NAME(weight_gradient_patch)(int tile, const float *points, long apar
   UNROLL for (int i = 0; i < 3; i++) {
     VEC t[3];
     NAME(transform_weight_gradient)(tile, half[i], t);
-    UNROLL for (int j = 0; j < 3; j++) STORE(d_weight + (i * 3 + j) * LANES * LANES, t[j]);
+    UNROLL for (int j = 0; j < 3; j++) {
+      float *const to = d_weight + (i * 3 + j) * LANES * LANES;
+      STORE(to, adds ? LOAD(to) + t[j] : t[j]);
+    }
   }
 }

@@ -1,7 +1,22 @@
 #pragma once
 #include <stddef.h>
 
-/// Winograd's minimal filtering for convolutions with 3x3 kernels, stride 1, on blocked activations; one thread.
+/// Kernels in C, because Swift has no words for instructions beyond the baseline: compiled for AVX-512, for AVX2, and for
+/// any processor, and chosen at run time. All run on the calling thread.
+
+// MARK: - Matrix products
+
+/// c = a b, or c += a b if it `adds`; c is [rows, columns].
+///
+/// a's element (r, p) is a[r * rows_apart + p * steps_apart], b's (p, k) is b[p * b_stride + k]. Each element is added up in
+/// the order of p, so that it does not depend on the number of rows. `columns` is a multiple of `block`, 8 or 16.
+void matrix_multiply(
+    int block, const float *a, ptrdiff_t rows_apart, ptrdiff_t steps_apart, const float *b, ptrdiff_t b_stride, float *c,
+    ptrdiff_t c_stride, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps, int adds);
+
+// MARK: - Convolutions
+
+/// Winograd's minimal filtering for convolutions with 3x3 kernels, stride 1 and blocked activations.
 ///
 /// An image is cut into tiles of m x m outputs; each comes of (m + 2) x (m + 2) inputs by as many multiplications per pair
 /// of channels, instead of 9 m^2:
@@ -30,9 +45,6 @@ typedef struct {
   int tile;
 } winograd_shape;
 
-/// Whether the processor has the instructions for such blocks: AVX2 and FMA for 8 channels, AVX-512 for 16.
-int winograd_supports(int block);
-
 /// Floats of scratch memory that any pass over so many samples takes.
 size_t winograd_scratch(const winograd_shape *shape, int samples);
 
@@ -44,7 +56,7 @@ void winograd_forward(
     const winograd_shape *shape, const float *x, const float *weight, int transposed, const float *bias, float *y,
     int samples, float *scratch);
 
-/// d_weight = x correlated with dy; d_bias = the sum of dy (unless that is null).
+/// d_weight = x correlated with dy; d_bias = the sum of dy (unless that is null). Added to what is there if it `adds`.
 void winograd_backward_weights(
-    const winograd_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int samples,
+    const winograd_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
     float *scratch);

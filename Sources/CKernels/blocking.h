@@ -1,6 +1,6 @@
 // Which tiles a call has, and how it cuts its work. All of it depends on shapes alone.
 #pragma once
-#include "CWinograd.h"
+#include "CKernels.h"
 
 static inline long min(long a, long b) { return a < b ? a : b; }
 

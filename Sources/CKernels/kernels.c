@@ -1,0 +1,70 @@
+#include "CKernels.h"
+#include "blocking.h"
+
+// The kernels are written once, for vectors of LANES Floats, and compiled for each set of instructions.
+
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+#define NAME(name) JOIN(name, VARIANT)
+#define VEC NAME(vector)
+#define LOAD(address) (*(const VEC *)(address))
+#define STORE(address, value) (*(VEC *)(address) = (value))
+#define UNROLL _Pragma("clang loop unroll(full)")
+// Keeps the compiler from carrying dozens of addresses from one patch to the next.
+#define OPAQUE(pointer) __asm__("" : "+r"(pointer))
+#define INLINE static inline __attribute__((always_inline)) TARGET
+#define FUNCTION static __attribute__((noinline)) TARGET
+
+#define VARIANT portable
+#define LANES 8
+#define TARGET
+#include "variant.h"
+
+#if defined(__x86_64__)
+
+#define VARIANT avx2
+#define LANES 8
+#define TARGET __attribute__((target("avx2,fma")))
+#include "variant.h"
+
+#define VARIANT avx512
+#define LANES 16
+#define TARGET __attribute__((target("avx512f,fma")))
+#include "variant.h"
+
+// Blocks of 16 channels are made on processors with AVX-512 alone.
+#define CHOOSE(name, block)                                                                                            \
+  (block == 16                                                          ? name##_avx512                                \
+   : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")    ? name##_avx2                                  \
+                                                                        : name##_portable)
+#else
+#define CHOOSE(name, block) name##_portable
+#endif
+
+void matrix_multiply(
+    int block, const float *a, ptrdiff_t rows_apart, ptrdiff_t steps_apart, const float *b, ptrdiff_t b_stride, float *c,
+    ptrdiff_t c_stride, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps, int adds) {
+  CHOOSE(multiply_all, block)(a, rows_apart, steps_apart, b, b_stride, c, c_stride, rows, columns, steps, adds);
+}
+
+void winograd_forward(
+    const winograd_shape *shape, const float *x, const float *weight, int transposed, const float *bias, float *y,
+    int samples, float *scratch) {
+  CHOOSE(forward, shape->block)(shape, x, weight, transposed, bias, y, samples, scratch);
+}
+
+void winograd_backward_weights(
+    const winograd_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
+    float *scratch) {
+  CHOOSE(backward_weights, shape->block)(shape, x, dy, d_weight, d_bias, adds, samples, scratch);
+}
+
+size_t winograd_scratch(const winograd_shape *shape, int samples) {
+  const long points = (shape->tile + 2) * (shape->tile + 2), tiles = grid_of(shape, samples).tiles;
+  const blocking f = blocking_of(shape, tiles);
+  const gradient_blocking b = gradient_blocking_of(shape, tiles);
+  const long panels = (shape->outputs + f.panel - 1) / f.panel, chunks = (shape->inputs + f.chunk - 1) / f.chunk;
+  const long forward = f.input_apart + f.output_apart + f.weight_apart * (f.tiles < tiles ? panels * chunks : 1);
+  const long backward = b.input_apart + b.output_apart + b.weight_apart;
+  return (size_t)(points * (forward > backward ? forward : backward) + shape->outputs);
+}
