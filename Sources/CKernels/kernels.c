@@ -47,6 +47,8 @@ void matrix_multiply(
   CHOOSE(multiply_all, block)(a, rows_apart, steps_apart, b, b_stride, c, c_stride, rows, columns, steps, adds);
 }
 
+float fused_multiply_adds(int block, long count) { return CHOOSE(multiply_adds, block)(count); }
+
 void winograd_forward(
     const winograd_shape *shape, const float *x, const float *weight, int transposed, const float *bias, float *y,
     int samples, float *scratch) {

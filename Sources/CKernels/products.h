@@ -77,6 +77,19 @@ FUNCTION void NAME(multiply_all)(
         min(pass, steps - p), adds || p > 0);
 }
 
+FUNCTION float NAME(multiply_adds)(long count) {
+  VEC sum[12];
+  float factor = 0;
+  UNROLL for (int i = 0; i < 12; i++) sum[i] = (VEC){0} + (float)i;
+  for (long n = 0; n < count; n++) {
+    __asm__("" : "+m"(factor));
+    const VEC x = (VEC){0} + factor;
+    UNROLL for (int i = 0; i < 12; i++) sum[i] += x * x;
+  }
+  UNROLL for (int i = 1; i < 12; i++) sum[0] += sum[i];
+  return sum[0][0];
+}
+
 #undef STRIP
 #undef ROWS_OF
 #undef MICRO_KERNEL

@@ -38,6 +38,10 @@ extension Schedule: ExpressibleByArgument {
 struct ShapeChoice: ExpressibleByArgument, CustomStringConvertible {
   let shape: SampleShape
 
+  init(_ shape: SampleShape) {
+    self.shape = shape
+  }
+
   init?(argument: String) {
     let extents = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
     guard extents.count == 3, extents.allSatisfy((1...65_536).contains) else { return nil }

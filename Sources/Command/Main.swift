@@ -16,9 +16,10 @@ struct LockstepCommand: ParsableCommand {
         mpirun -np 2 --bind-to none lockstep train           the same on two ranks
         mpirun -np 2 --bind-to none lockstep train --model resnet20 --dataset cifar10 --data DIR --epochs 10
         lockstep inspect --model resnet50 --shape 3,224,224  what a network consists of
+        lockstep bench step --model resnet20                 how fast it trains here, and where the time goes
       """,
     version: "0.1.0",
-    subcommands: [TrainCommand.self, EvaluateCommand.self, InspectCommand.self])
+    subcommands: [TrainCommand.self, EvaluateCommand.self, InspectCommand.self, BenchCommand.self])
 }
 
 /// A subcommand that all ranks run together.

@@ -82,27 +82,16 @@ public struct NetworkTable: Encodable, Sendable {
 
   /// The table as text.
   public var text: String {
-    var lines = [["segment", "slice", "layer", "operation", "output", "parameters", "MFLOP", "kernels"]]
+    var table = TextTable(["segment", "slice", "layer", "operation", "output", "parameters", "MFLOP", "kernels"])
     for row in operations {
-      lines.append([
+      table.append([
         "\(row.segment)", "\(segments[row.segment].slice_size)", row.name, row.kind,
         row.output.map(String.init).joined(separator: "x"), row.parameters > 0 ? Formats.grouped(row.parameters) : "",
         row.flops >= 10_000 ? Formats.fixed(Double(row.flops) / 1e6, 2) : "",
         Self.unique(row.implementations).joined(separator: ", "),
       ])
     }
-    let rightAligned: Set = [0, 1, 5, 6]
-    let widths = (0..<lines[0].count).map { column in lines.map { $0[column].count }.max() ?? 0 }
-    var text = ""
-    for (number, line) in lines.enumerated() {
-      let cells = line.enumerated().map { column, cell in
-        let padding = String(repeating: " ", count: widths[column] - cell.count)
-        return rightAligned.contains(column) ? padding + cell : cell + padding
-      }
-      text += cells.joined(separator: "  ").trimmingTrailingSpaces + "\n"
-      if number == 0 { text += widths.map { String(repeating: "-", count: $0) }.joined(separator: "  ") + "\n" }
-    }
-    return text + "\n" + summary
+    return table.text(rightAligned: [0, 1, 5, 6]) + "\n" + summary
   }
 
   private var summary: String {
@@ -118,11 +107,5 @@ public struct NetworkTable: Encodable, Sendable {
 
   private static func unique(_ names: [String]) -> [String] {
     names.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
-  }
-}
-
-extension String {
-  fileprivate var trimmingTrailingSpaces: String {
-    String(reversed().drop { $0 == " " }.reversed())
   }
 }

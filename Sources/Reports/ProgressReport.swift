@@ -5,6 +5,7 @@ public final class ProgressReport {
   private let totalSteps: Int
   private let epochs: Int
   private let isInteractive: Bool
+  private let bar: ProgressBar
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
   private var lastShown: ContinuousClock.Instant
@@ -19,12 +20,12 @@ public final class ProgressReport {
 
   /// The time between two lines where nobody is looking.
   private static let lineInterval = Duration.seconds(10)
-  private static let barInterval = Duration.milliseconds(100)
 
   public init(totalSteps: Int, stepsPerEpoch: Int, isInteractive: Bool = Terminal.isInteractive) {
     self.totalSteps = totalSteps
     epochs = (totalSteps + stepsPerEpoch - 1) / stepsPerEpoch
     self.isInteractive = isInteractive
+    bar = ProgressBar(isInteractive: isInteractive)
     start = clock.now
     lastShown = start
   }
@@ -52,20 +53,18 @@ public final class ProgressReport {
     epochLoss += step.result.lossSum
     epochCorrect += step.result.correct
     epochSamples += step.result.count
-    guard clock.now - lastShown > (isInteractive ? Self.barInterval : Self.lineInterval) else { return }
-    lastShown = clock.now
     let rate = Double(samples) / trainingSeconds
     let done = step.step - (firstStep ?? 0)
     let left = trainingSeconds / Double(done) * Double(totalSteps - step.step)
-    let facts =
+    var facts: String {
       "epoch \(step.epoch + 1)/\(epochs)  loss \(Formats.fixed(epochLoss / Double(epochSamples), 4))"
-      + "  accuracy \(Formats.percent(Double(epochCorrect) / Double(epochSamples)))"
-      + "  \(Formats.rate(rate)) samples/s  \(Formats.duration(left)) left"
-    if isInteractive {
-      Terminal.write("\r\(bar(Double(step.step) / Double(totalSteps), facts))\u{1B}[K")
-    } else {
-      Terminal.write("step \(step.step)/\(totalSteps)  \(facts)\n")
+        + "  accuracy \(Formats.percent(Double(epochCorrect) / Double(epochSamples)))"
+        + "  \(Formats.rate(rate)) samples/s  \(Formats.duration(left)) left"
     }
+    bar.show(Double(step.step) / Double(totalSteps), facts)
+    guard !isInteractive, clock.now - lastShown > Self.lineInterval else { return }
+    lastShown = clock.now
+    Terminal.write("step \(step.step)/\(totalSteps)  \(facts)\n")
   }
 
   private func show(_ epoch: EpochReport) {
@@ -79,14 +78,8 @@ public final class ProgressReport {
         "  test loss \(Formats.fixed(test.loss, 4))"
         + "  test accuracy \(Formats.percent(Double(test.correct) / Double(test.count)))"
     }
-    Terminal.write((isInteractive ? "\r\u{1B}[K" : "") + line + "\n")
+    bar.clear()
+    Terminal.write(line + "\n")
     (epochLoss, epochCorrect, epochSamples) = (0, 0, 0)
-  }
-
-  private func bar(_ share: Double, _ facts: String) -> String {
-    let width = max(0, min(30, Terminal.width - facts.count - 10))
-    let full = Int((share * Double(width)).rounded(.down))
-    let blocks = String(repeating: "█", count: full) + String(repeating: "░", count: width - full)
-    return "\(blocks) \(Int(share * 100))%  \(facts)"
   }
 }

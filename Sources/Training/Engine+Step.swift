@@ -12,11 +12,13 @@ extension Engine {
     try team.run { [self] index in
       let worker = workers[index]
       try prepare(worker)
+      observer?.finished(.preparation, worker: index)
       try forward(worker)
       guard plan.network.loss.totals(worker).loss.isFinite else { return }
       try backward(worker)
       try exchange.update(
         parameters.start, plan.parameters, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
+      observer?.finished(.update, worker: index)
     }
     let result = result(batch)
     guard result.loss.isFinite else { throw try nonFiniteLoss(result) }
@@ -65,10 +67,12 @@ extension Engine {
       for slice in worker.route.segments[number] where slice.count > 0 {
         for operation in segment.operations {
           operation.forward(slice)
+          observer?.finished(.forward(operation), worker: worker.index)
           inspect?(operation, slice)
         }
       }
       if meets { for meeting in segment.forwardMeetings { try meeting.meet(worker) } }
+      observer?.finished(.meeting, worker: worker.index)
     }
   }
 
@@ -81,14 +85,21 @@ extension Engine {
         if slice.count > 0 { backward(slice, segment) } else { zeroGradients(slice, segment) }
       }
       for meeting in segment.backwardMeetings { try meeting.meet(worker) }
+      observer?.finished(.meeting, worker: worker.index)
       for operation in segment.operations { operation.finishBackward(worker) }
+      observer?.finished(.addition, worker: worker.index)
     }
   }
 
   private func backward(_ slice: Slice, _ segment: Plan.Segment) {
-    for operation in segment.recomputed { operation.forward(slice) }
+    let worker = slice.worker.index
+    for operation in segment.recomputed {
+      operation.forward(slice)
+      observer?.finished(.again(operation), worker: worker)
+    }
     for operation in segment.differentiated.reversed() {
       operation.backward(slice)
+      observer?.finished(.backward(operation), worker: worker)
       for (index, input) in operation.inputs.enumerated() {
         guard operation.wiring.needsInputGradient[index], operation.wiring.addsToInputGradient[index] else {
           continue
@@ -96,6 +107,7 @@ extension Engine {
         Elementwise.add(
           slice.worker.gradientScratch[index], to: slice.gradient(input),
           count: slice.count * input.layout.sampleStride)
+        observer?.finished(.addition, worker: worker)
       }
     }
   }

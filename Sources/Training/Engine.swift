@@ -41,6 +41,8 @@ package final class Engine: @unchecked Sendable {
   package let shards: Int
   /// Optimizer steps taken.
   package var step = 0
+  /// Told of each part of a step, if set.
+  package var observer: (any StepObserver)?
   /// Batches that the running statistics have seen.
   package var batchesTracked = 0
   /// The model's parameters, in the layout of the kernels; the same on every rank.
@@ -94,6 +96,12 @@ package final class Engine: @unchecked Sendable {
   /// The samples of a global batch that this rank's workers compute.
   package func samples(globalCount: Int) -> Range<Int> {
     routes(globalCount)[0].partition.samples(ofRank: communicator.rank)
+  }
+
+  /// The number of samples that a worker computes.
+  func samplesOf(_ worker: Worker, globalCount: Int) -> Int {
+    let partition = routes(globalCount)[0].partition
+    return partition.samples(ofShards: partition.shards(ofWorker: worker.number)).count
   }
 
   private func routes(_ globalCount: Int) -> [Route] {

@@ -93,6 +93,12 @@ public final class Trainer {
     }
   }
 
+  /// Hands over the first batch.
+  func withBatch<Result>(_ body: (Batch) throws -> Result) throws -> Result {
+    request(step: 0)
+    return try trainInput.take().withBatch(globalCount: positions(0).count, body)
+  }
+
   /// Loss and accuracy on the test samples, with the running statistics; nil if there are none.
   ///
   /// - Parameter progress: called after each batch with the samples done so far.

@@ -14,6 +14,10 @@ void matrix_multiply(
     int block, const float *a, ptrdiff_t rows_apart, ptrdiff_t steps_apart, const float *b, ptrdiff_t b_stride, float *c,
     ptrdiff_t c_stride, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps, int adds);
 
+/// Multiplies and adds `count` times 12 independent vectors of `block` Floats, in registers: the processor's peak.
+/// Returns a sum that depends on all of them.
+float fused_multiply_adds(int block, long count);
+
 // MARK: - Convolutions
 
 /// Winograd's minimal filtering for convolutions with 3x3 kernels, stride 1 and blocked activations.

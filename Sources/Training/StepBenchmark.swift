@@ -1,0 +1,75 @@
+import Kernels
+import Layers
+import Tensors
+
+/// Measures a model's training step on this rank, and where its time goes.
+public struct StepBenchmark: Sendable {
+  /// Whole steps without the profiler, in seconds, in order.
+  package let steps: [Double]
+  package let globalBatchSize: Int
+  /// One worker's mean record of a step; workers do the same work.
+  package let profile: StepProfile.Record
+  /// The same with each kernel by itself.
+  package let isolated: StepProfile.Record
+  /// Floating-point operations per second of one core.
+  package let peak: Double
+  package let plan: Plan
+  /// The most samples that one worker of this rank has.
+  package let samplesPerWorker: Int
+
+  /// The median step's seconds.
+  package var seconds: Double { steps.sorted()[steps.count / 2] }
+
+  /// - Parameters:
+  ///   - steps: how many to measure, after a few to warm up; half as many are profiled.
+  ///   - progress: called with the share of the work done.
+  public init(_ trainer: Trainer, steps: Int, progress: (Double) -> Void) throws {
+    let engine = trainer.engine
+    plan = engine.plan
+    globalBatchSize = trainer.options.globalBatchSize
+    samplesPerWorker = engine.workers.map { engine.samplesOf($0, globalCount: trainer.options.globalBatchSize) }.max()!
+    let warmUp = max(2, steps / 5)
+    let profiled = max(1, steps / 2)
+    let total = Double(warmUp + steps + profiled)
+    (self.steps, profile, isolated) = try trainer.withBatch { batch in
+      let clock = ContinuousClock()
+      var seconds: [Double] = []
+      for step in 0..<warmUp + steps {
+        let start = clock.now
+        _ = try engine.train(batch, learningRate: 0)
+        if step >= warmUp { seconds.append((clock.now - start) / .seconds(1)) }
+        progress(Double(step + 1) / total)
+      }
+      let profile = StepProfile(engine.plan, workers: engine.workers.count)
+      engine.observer = profile
+      for step in 0..<profiled {
+        profile.begin()
+        _ = try engine.train(batch, learningRate: 0)
+        progress(Double(warmUp + steps + step + 1) / total)
+      }
+      engine.observer = nil
+      let isolated = try engine.isolatedTimes(batch, repetitions: 5)
+      return (
+        seconds, .mean(profile.records, steps: profiled), .mean(isolated, steps: 1)
+      )
+    }
+    peak = PeakRate.floatOperations()
+  }
+}
+
+extension StepProfile.Record {
+  fileprivate static func mean(_ records: [StepProfile.Record], steps: Int) -> StepProfile.Record {
+    var result = records[0]
+    let scale = 1 / Double(records.count * steps)
+    func mean(_ path: WritableKeyPath<StepProfile.Record, Double>) {
+      result[keyPath: path] = scale * records.reduce(0) { $0 + $1[keyPath: path] }
+    }
+    for path in [\StepProfile.Record.preparation, \.meetings, \.additions, \.update] { mean(path) }
+    for index in result.forward.indices {
+      mean(\.forward[index])
+      mean(\.again[index])
+      mean(\.backward[index])
+    }
+    return result
+  }
+}

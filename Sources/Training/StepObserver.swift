@@ -1,0 +1,23 @@
+import Layers
+
+/// A part of a step, as a worker comes to its end.
+package enum StepPart {
+  /// Copies of the parameters that kernels want.
+  case preparation
+  case forward(any Operation)
+  /// An operation done again on the way back.
+  case again(any Operation)
+  case backward(any Operation)
+  /// Sums over workers: waiting for them, adding up, and what follows for batch norm.
+  case meeting
+  /// Gradients that several operations or shards have added to.
+  case addition
+  /// The exchange of gradients, the update, and the exchange of parameters.
+  case update
+}
+
+/// Follows the workers through a step.
+package protocol StepObserver: AnyObject, Sendable {
+  /// Called by the worker, when a part is done.
+  func finished(_ part: StepPart, worker: Int)
+}
