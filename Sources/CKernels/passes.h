@@ -34,7 +34,7 @@ INLINE void NAME(forward_tiles)(
         for (int i = 0; i < points; i++)
           NAME(multiply)(
               v + i * k.input_apart + c * k.tiles, k.chunk, 1, chunk + i * k.weight_apart, count * 2 * LANES,
-              2 * LANES, m + i * k.output_apart, k.panel, tiles, panel, count, c > 0);
+              2 * LANES, m + i * k.output_apart, 2 * LANES, k.panel, tiles, panel, count, c > 0);
         // With one block of tiles a chunk is used once, and the next one can take its place in the cache.
         if (k.tiles < g.tiles) chunk += points * k.weight_apart;
       }
@@ -77,8 +77,8 @@ INLINE void NAME(backward_weights_tiles)(
     }
     for (int i = 0; i < points; i++)
       NAME(multiply)(
-          v + i * k.input_apart, 1, inputs, w + i * k.output_apart, 2 * LANES, outputs, u + i * k.weight_apart, outputs,
-          inputs, outputs, tiles, first > 0);
+          v + i * k.input_apart, 1, inputs, w + i * k.output_apart, 2 * LANES, outputs, u + i * k.weight_apart,
+          2 * LANES, outputs, inputs, outputs, tiles, first > 0);
   }
   for (int o = 0; o < outputs; o += LANES)
     for (int c = 0; c < inputs; c++) {

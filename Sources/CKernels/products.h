@@ -1,5 +1,5 @@
 // Matrix products: C = A B, or C += A B, where A's element (r, p) is a[r * rows_apart + p * steps_apart],
-// and B's columns lie in strips of two vectors.
+// and B's and C's columns lie in strips of two vectors.
 
 #define MICRO_KERNEL(ROWS, VECTORS)                                                                                    \
   INLINE void NAME(product_##ROWS##x##VECTORS)(                                                                        \
@@ -39,7 +39,7 @@ MICRO_KERNEL(1, 1)
 
 #define ROWS_OF(ROWS, VECTORS)                                                                                         \
   NAME(product_##ROWS##x##VECTORS)(                                                                                    \
-      a + r * rows_apart, rows_apart, steps_apart, b, b_stride, c + r * c_stride + column, c_stride, steps, adds)
+      a + r * rows_apart, rows_apart, steps_apart, b, b_stride, c + r * c_stride, c_stride, steps, adds)
 
 #define STRIP(VECTORS)                                                                                                 \
   {                                                                                                                    \
@@ -59,22 +59,22 @@ MICRO_KERNEL(1, 1)
   }
 
 FUNCTION void NAME(multiply)(
-    const float *a, long rows_apart, long steps_apart, const float *b, long strips_apart, long b_stride, float *c,
-    long c_stride, long rows, long columns, long steps, int adds) {
-  for (long column = 0; column < columns; column += 2 * LANES, b += strips_apart) {
+    const float *a, long rows_apart, long steps_apart, const float *b, long b_strips_apart, long b_stride, float *c,
+    long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds) {
+  for (long column = 0; column < columns; column += 2 * LANES, b += b_strips_apart, c += c_strips_apart) {
     if (column + 2 * LANES <= columns) STRIP(2) else STRIP(1)
   }
 }
 
 // Steps per pass: a strip of B stays in the first-level cache while the rows go by.
 FUNCTION void NAME(multiply_all)(
-    const float *a, long rows_apart, long steps_apart, const float *b, long b_stride, float *c, long c_stride, long rows,
-    long columns, long steps, int adds) {
+    const float *a, long rows_apart, long steps_apart, const float *b, long b_strips_apart, long b_stride, float *c,
+    long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds) {
   const long pass = 256;
   for (long p = 0; p < steps || p == 0; p += pass)
     NAME(multiply)(
-        a + p * steps_apart, rows_apart, steps_apart, b + p * b_stride, 2 * LANES, b_stride, c, c_stride, rows, columns,
-        min(pass, steps - p), adds || p > 0);
+        a + p * steps_apart, rows_apart, steps_apart, b + p * b_stride, b_strips_apart, b_stride, c,
+        c_strips_apart, c_stride, rows, columns, min(pass, steps - p), adds || p > 0);
 }
 
 FUNCTION float NAME(multiply_adds)(long count) {

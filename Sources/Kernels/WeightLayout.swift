@@ -15,8 +15,8 @@ package final class WeightLayout: Sendable {
 
   private enum Order: Sendable {
     case plain
-    /// Of a matrix, with so many elements between columns.
-    case transposed(stride: Int)
+    /// Of a matrix, its transpose in strips.
+    case transposedStrips
     case kernel(pack: Primitive, unpack: Primitive)
   }
 
@@ -27,11 +27,18 @@ package final class WeightLayout: Sendable {
     order = .plain
   }
 
-  /// A matrix [rows, columns] whose columns lie `stride` elements apart.
-  package init(transposed shape: [Int], stride: Int) {
+  /// A matrix whose transpose lies in `Matrix`'s strips.
+  package init(transposedStrips shape: [Int]) {
     self.shape = shape
-    count = shape[1] * stride
-    order = .transposed(stride: stride)
+    let width = Matrix.stripWidth
+    count = shape[1] * ((shape[0] + width - 1) / width * width)
+    order = .transposedStrips
+  }
+
+  /// Where the transpose of a matrix [rows, columns] has an element, in strips.
+  private func index(_ row: Int, _ column: Int) -> Int {
+    let width = Matrix.stripWidth
+    return (row / width * shape[1] + column) * width + row % width
   }
 
   init(shape: [Int], plain: dnnl_memory_desc_t, kernel: dnnl_memory_desc_t) {
@@ -45,9 +52,9 @@ package final class WeightLayout: Sendable {
   package func pack(_ plain: UnsafePointer<Float>, to packed: UnsafeMutablePointer<Float>, _ context: KernelContext) {
     switch order {
     case .plain: packed.update(from: plain, count: shape.reduce(1, *))
-    case .transposed(let stride):
+    case .transposedStrips:
       for row in 0..<shape[0] {
-        for column in 0..<shape[1] { packed[column * stride + row] = plain[row * shape[1] + column] }
+        for column in 0..<shape[1] { packed[index(row, column)] = plain[row * shape[1] + column] }
       }
     case .kernel(let pack, _): context.run(pack, plain, packed)
     }
@@ -57,9 +64,9 @@ package final class WeightLayout: Sendable {
   package func unpack(_ packed: UnsafePointer<Float>, to plain: UnsafeMutablePointer<Float>, _ context: KernelContext) {
     switch order {
     case .plain: plain.update(from: packed, count: shape.reduce(1, *))
-    case .transposed(let stride):
+    case .transposedStrips:
       for row in 0..<shape[0] {
-        for column in 0..<shape[1] { plain[row * shape[1] + column] = packed[column * stride + row] }
+        for column in 0..<shape[1] { plain[row * shape[1] + column] = packed[index(row, column)] }
       }
     case .kernel(_, let unpack): context.run(unpack, packed, plain)
     }

@@ -23,7 +23,7 @@ public struct Linear: Layer {
     let initializer = Initializer.standard(fanIn: x.shape.channels)
     let weight = network.parameter("weight", [outputs, x.shape.channels], .weight, initializer)
     // The outputs are the vectors' lanes, in the product that makes y as in the one that makes dWeight.
-    weight.layout = WeightLayout(transposed: weight.shape, stride: y.layout.paddedChannels)
+    weight.layout = WeightLayout(transposedStrips: weight.shape)
     let bias = hasBias ? network.parameter("bias", [outputs], .bias, initializer) : nil
     bias?.layout = WeightLayout(plain: [outputs], paddedCount: y.layout.paddedChannels)
     return network.append(LinearOperation(network.path, x, y, weight, bias))
@@ -34,8 +34,8 @@ final class LinearOperation: Operation, @unchecked Sendable {
   let wiring: Wiring
   private let weight: Parameter
   private let bias: Parameter?
-  /// The weight, an output's row padded to whole vectors: [K, F].
-  private var featureMajor = AlignedBuffer<Float>(count: 0)
+  /// The weight [K, F], its columns in strips.
+  private var backwardWeight = AlignedBuffer<Float>(count: 0)
   private var featureStride: Int {
     ActivationLayout(shape: inputs[0].shape, block: output.block).paddedChannels
   }
@@ -59,15 +59,19 @@ final class LinearOperation: Operation, @unchecked Sendable {
 
   func compile(_ target: CompileTarget) {
     guard wiring.needsInputGradient[0] else { return }
-    featureMajor = AlignedBuffer(count: outputs * featureStride)
+    backwardWeight = AlignedBuffer(count: outputs * (featureStride + Matrix.stripWidth))
   }
 
   /// Turns the weight for the product with dy.
   func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {
     guard mode == .training, wiring.needsInputGradient[0] else { return }
-    let weight = parameters + weight.offset
-    for feature in 0..<features {
-      for k in 0..<outputs { featureMajor.start[k * featureStride + feature] = weight[feature * outputs + k] }
+    let (weight, width) = (parameters + weight.offset, Matrix.stripWidth)
+    for strip in stride(from: 0, to: outputs, by: width) {
+      for feature in 0..<features {
+        let row = weight + (strip * features + feature * width)
+        let column = backwardWeight.start + (feature / width * outputs * width + feature % width)
+        for k in strip..<min(strip + width, outputs) { column[k * width] = row[k - strip] }
+      }
     }
   }
 
@@ -76,20 +80,20 @@ final class LinearOperation: Operation, @unchecked Sendable {
     let y = slice[output]
     if let bias { Elementwise.fillRows(y, with: slice.parameter(bias), rows: slice.count, count: outputs) }
     MatrixProduct.multiply(
-      Matrix(slice[inputs[0]], stride: xStride), Matrix(slice.parameter(weight), stride: outputs), rows: slice.count,
-      columns: outputs, inner: features, adds: bias != nil, y, stride: outputs)
+      Matrix(slice[inputs[0]], stride: xStride), Matrix(strips: slice.parameter(weight), rows: features),
+      rows: slice.count, columns: outputs, inner: features, adds: bias != nil, into: Matrix(y, stride: outputs))
   }
 
   /// dx = dy weight,   dWeight = dy^T x,   dBias = sum(dy)
   func backward(_ slice: Slice) {
     let (x, dy) = (slice[inputs[0]], slice.gradient(output))
-    if let dx = slice.inputGradient(self, 0) { multiply(dy, by: featureMajor.start, dx, slice) }
+    if let dx = slice.inputGradient(self, 0) { multiply(dy, by: backwardWeight.start, dx, slice) }
     for piece in slice.pieces {
       let gradients = slice.worker.gradients(piece.place)
       let (x, dy) = (x + piece.start * xStride, dy + piece.start * outputs)
       MatrixProduct.multiply(
         Matrix(x, stride: xStride).transposed, Matrix(dy, stride: outputs), rows: features, columns: outputs,
-        inner: piece.count, adds: piece.place.adds, gradients + weight.offset, stride: outputs)
+        inner: piece.count, adds: piece.place.adds, into: Matrix(strips: gradients + weight.offset, rows: features))
       slice.worker.merge(piece.place, weight.range)
       if let bias {
         Elementwise.addRows(
@@ -105,8 +109,8 @@ final class LinearOperation: Operation, @unchecked Sendable {
   ) {
     let rows = xStride == featureStride ? dx : slice.kernels.area(1, slice.count * featureStride)
     MatrixProduct.multiply(
-      Matrix(dy, stride: outputs), Matrix(weight, stride: featureStride), rows: slice.count, columns: featureStride,
-      inner: outputs, adds: false, rows, stride: featureStride)
+      Matrix(dy, stride: outputs), Matrix(strips: weight, rows: outputs), rows: slice.count, columns: featureStride,
+      inner: outputs, adds: false, into: Matrix(rows, stride: featureStride))
     guard rows != dx else { return }
     for row in 0..<slice.count { (dx + row * xStride).update(from: rows + row * featureStride, count: features) }
   }

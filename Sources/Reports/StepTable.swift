@@ -94,7 +94,7 @@ public struct StepTable: Encodable, Sendable {
       "segment", "layer", "operation", "kernels", "forward ms", "backward ms", "alone ms", "GFLOP/s", "of peak", "GB/s",
     ])
     for row in operations {
-      let computes = row.gflop > 0.1 * row.megabytes / 1e3
+      let computes = !row.kernels.isEmpty
       table.append([
         "\(row.segment)", row.name, row.kind, row.kernels.joined(separator: ", "), Formats.fixed(row.forward_ms, 2),
         Formats.fixed(row.backward_ms, 2), Formats.fixed(row.isolated_ms, 2), computes ? Formats.fixed(row.gflops, 0) : "",

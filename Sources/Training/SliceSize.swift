@@ -4,7 +4,7 @@ import Tensors
 /// How many samples go through a segment at once.
 enum SliceSize {
   /// What of the second-level cache a slice's activations may fill.
-  private static let cacheBytes = 512 << 10
+  private static let cacheBytes = 1 << 20
 
   /// As many samples as keep the segment's activations in the cache, but enough that its weights, which every slice
   /// reads, are not read more often than the activations.

@@ -8,11 +8,14 @@
 
 /// c = a b, or c += a b if it `adds`; c is [rows, columns].
 ///
-/// a's element (r, p) is a[r * rows_apart + p * steps_apart], b's (p, k) is b[p * b_stride + k]. Each element is added up in
-/// the order of p, so that it does not depend on the number of rows. `columns` is a multiple of `block`, 8 or 16.
+/// a's element (r, p) is a[r * rows_apart + p * steps_apart]. b and c lie in strips of 2 `block` columns: b's element (p, k)
+/// is b[k / strip * b_strips_apart + p * b_stride + k % strip]; with strips 2 `block` apart they are row-major. Each element
+/// is added up in the order of p, so that it does not depend on the number of rows. `columns` is a multiple of `block`, 8 or
+/// 16.
 void matrix_multiply(
-    int block, const float *a, ptrdiff_t rows_apart, ptrdiff_t steps_apart, const float *b, ptrdiff_t b_stride, float *c,
-    ptrdiff_t c_stride, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps, int adds);
+    int block, const float *a, ptrdiff_t rows_apart, ptrdiff_t steps_apart, const float *b, ptrdiff_t b_strips_apart,
+    ptrdiff_t b_stride, float *c, ptrdiff_t c_strips_apart, ptrdiff_t c_stride, ptrdiff_t rows, ptrdiff_t columns,
+    ptrdiff_t steps, int adds);
 
 /// Multiplies and adds `count` times 12 independent vectors of `block` Floats, in registers: the processor's peak.
 /// Returns a sum that depends on all of them.
