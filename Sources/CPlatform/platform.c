@@ -40,6 +40,17 @@ void platform_spin_hint(void) {
 #endif
 }
 
+int64_t platform_peak_memory(void) {
+  long kibibytes = 0;
+  FILE *file = fopen("/proc/self/status", "r");
+  if (!file) return 0;
+  char line[256];
+  while (fgets(line, sizeof line, file))
+    if (sscanf(line, "VmHWM: %ld", &kibibytes) == 1) break;
+  fclose(file);
+  return (int64_t)kibibytes * 1024;
+}
+
 void platform_cpu_name(char *name, int capacity) {
   snprintf(name, (size_t)capacity, "unknown");
   FILE *file = fopen("/proc/cpuinfo", "r");

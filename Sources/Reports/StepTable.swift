@@ -45,6 +45,8 @@ public struct StepTable: Encodable, Sendable {
   let bound_ms: Double
   let step_to_bound: Double
   let peak_gflops_per_core: Double
+  /// Of this process: VmHWM.
+  let peak_memory_bytes: Int
   let operations: [Row]
 
   public init(_ benchmark: StepBenchmark, _ trainer: Trainer, model: String) {
@@ -81,6 +83,7 @@ public struct StepTable: Encodable, Sendable {
     bound_ms = 1e3 * isolated.kernels
     step_to_bound = seconds / isolated.kernels
     peak_gflops_per_core = 1e-9 * benchmark.peak
+    peak_memory_bytes = benchmark.peakMemory
   }
 
   public var json: String {
@@ -115,7 +118,8 @@ public struct StepTable: Encodable, Sendable {
     return """
       \(model), batch \(global_batch_size) in \(shards) shards, \(ranks) ranks x \(threads) threads, \(processor), \
       \(instruction_set), \(Formats.fixed(peak_gflops_per_core, 0)) GFLOP/s per core
-      \(Formats.rate(images_per_second)) images/s: \(Formats.fixed(step_ms, 3)) ms per step, spread \(Formats.percent(spread))
+      \(Formats.rate(images_per_second)) images/s: \(Formats.fixed(step_ms, 3)) ms per step, spread \(Formats.percent(spread)), \
+      \(Formats.bytes(peak_memory_bytes)) of memory at most
 
       A worker's step (GFLOP/s are those of a direct computation: Winograd's may exceed the peak):
 

@@ -17,6 +17,9 @@ public struct StepBenchmark: Sendable {
   /// The most samples that one worker of this rank has.
   package let samplesPerWorker: Int
 
+  /// The process's largest resident set, in bytes.
+  package let peakMemory: Int
+
   /// The median step's seconds.
   package var seconds: Double { steps.sorted()[steps.count / 2] }
 
@@ -53,6 +56,7 @@ public struct StepBenchmark: Sendable {
         seconds, .mean(profile.records, steps: profiled), .mean(isolated, steps: 1)
       )
     }
+    peakMemory = Machine.peakMemory
     peak = PeakRate.floatOperations()
   }
 }

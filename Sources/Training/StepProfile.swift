@@ -67,7 +67,7 @@ package final class StepProfile: StepObserver, @unchecked Sendable {
 }
 
 extension Engine {
-  /// The least seconds that each operation's kernels take by themselves, called again and again on the same samples.
+  /// The median seconds that each operation's kernels take by themselves, called again and again on the same samples.
   ///
   /// Overwrites activations and gradients; the parameters stay what they are.
   package func isolatedTimes(_ batch: Batch, repetitions: Int) throws -> [StepProfile.Record] {
@@ -77,14 +77,13 @@ extension Engine {
     try team.run { [self] index in
       let worker = workers[index]
       let clock = ContinuousClock()
-      func least(_ body: () -> Void) -> Double {
-        var best = Double.infinity
-        for _ in 0..<repetitions {
+      func median(_ body: () -> Void) -> Double {
+        let seconds = (0..<repetitions).map { _ in
           let start = clock.now
           body()
-          best = min(best, (clock.now - start) / .seconds(1))
+          return (clock.now - start) / .seconds(1)
         }
-        return best
+        return seconds.sorted()[repetitions / 2]
       }
       var record = StepProfile.Record(operations: count)
       var first = 0
@@ -92,11 +91,11 @@ extension Engine {
         placeGradients(segment, worker)
         for slice in worker.route.segments[number] where slice.count > 0 {
           for (index, operation) in segment.operations.enumerated() {
-            let forward = least { operation.forward(slice) }
+            let forward = median { operation.forward(slice) }
             record.forward[first + index] += forward
             if segment.recomputed.contains(where: { $0 === operation }) { record.again[first + index] += forward }
             guard segment.differentiated.contains(where: { $0 === operation }) else { continue }
-            record.backward[first + index] += least { operation.backward(slice) }
+            record.backward[first + index] += median { operation.backward(slice) }
           }
         }
         first += segment.operations.count

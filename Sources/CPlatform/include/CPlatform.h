@@ -13,5 +13,8 @@ int platform_available_cpus(void);
 /// A hint to the processor that the caller is spinning.
 void platform_spin_hint(void);
 
+/// The process's largest resident set so far, in bytes: VmHWM.
+int64_t platform_peak_memory(void);
+
 /// The processor's model name, as /proc/cpuinfo or the architecture gives it.
 void platform_cpu_name(char *name, int capacity);

@@ -1,0 +1,36 @@
+"""A chart of a comparison: one group of bars per comparison, each relative to the group's first contestant."""
+
+from html import escape
+
+WIDTH, LEFT, RIGHT, BAR, GAP = 860, 300, 120, 20, 30
+# Okabe and Ito's palette, told apart by the colour-blind.
+COLOURS = {"first": "#999999", "other": "#56B4E9", "lockstep": "#D55E00"}
+
+
+def bars(rows, facts):
+    groups = {}
+    for row in rows:
+        groups.setdefault(row["comparison"], []).append(row)
+    longest = max(row["ratio_to_first"] for row in rows)
+    scale = (WIDTH - LEFT - RIGHT) / longest
+    parts, y = [], 56
+    for title, members in groups.items():
+        parts.append(f'<text x="16" y="{y + 14}" class="title">{escape(title)}</text>')
+        for index, row in enumerate(members):
+            length = row["ratio_to_first"] * scale
+            kind = "first" if index == 0 else "lockstep" if index == len(members) - 1 else "other"
+            parts.append(
+                f'<text x="{LEFT - 8}" y="{y + 14}" class="name">{escape(row["contestant"])}</text>'
+                f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR - 4}" fill="{COLOURS[kind]}"/>'
+                f'<text x="{LEFT + length + 6:.1f}" y="{y + 13}">{row["images_per_second"]:,.0f}'
+                f' ({row["ratio_to_first"]:.2f}x)</text>')
+            y += BAR
+        y += GAP - BAR
+    caption = (f'{facts["cpu"]}, {facts["cpus"]} CPUs, PyTorch {facts["torch"]}, {facts["date"]},'
+               f' commit {facts["commit"]}; medians of alternating rounds')
+    style = ("text{font:13px sans-serif;fill:#222}.title{font-weight:bold}.name{text-anchor:end}"
+             "@media(prefers-color-scheme:dark){svg{background:#111}text{fill:#ddd}}")
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + 40}"'
+            f' viewBox="0 0 {WIDTH} {y + 40}"><style>{style}</style>'
+            f'<text x="16" y="28" class="title">Training throughput, images per second</text>{"".join(parts)}'
+            f'<text x="16" y="{y + 20}">{escape(caption)}</text></svg>\n')
