@@ -1,8 +1,7 @@
 import ArgumentParser
 import Collectives
-import Datasets
+import Layers
 import Reports
-import Tensors
 import Training
 
 struct BenchCommand: ParsableCommand {
@@ -23,22 +22,7 @@ struct BenchStepCommand: JobCommand {
         mpirun -np 2 --bind-to none lockstep bench step --threads 1 --model mlp --shape 1,28,28 --batch-size 64
       """)
 
-  @OptionGroup(title: "Model") var modelArguments: ModelArguments
-
-  @Option(help: ArgumentHelp("The shape of a sample.", valueName: "C,H,W"))
-  var shape = ShapeChoice(SampleShape(channels: 3, height: 32, width: 32))
-
-  @Option(help: ArgumentHelp("The number of classes.", valueName: "count"))
-  var classes = 10
-
-  @Option(help: ArgumentHelp("Samples of one step, over all workers.", valueName: "count"))
-  var batchSize = 128
-
-  @Option(help: ArgumentHelp("Shards of a batch. (default: as in training)", valueName: "count"))
-  var shards: Int?
-
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: the CPUs this rank may use)", valueName: "count"))
-  var threads: Int?
+  @OptionGroup var arguments: BenchArguments
 
   @Option(help: ArgumentHelp("Steps to measure; half as many are profiled.", valueName: "count"))
   var steps = 20
@@ -50,26 +34,25 @@ struct BenchStepCommand: JobCommand {
     if steps < 1 { throw ValidationError("--steps must be positive.") }
   }
 
+  @Option(help: ArgumentHelp("Take kernels and slices from a file that lockstep tune wrote.", valueName: "file"))
+  var plan: String?
+
   func run(_ job: Job) throws {
-    var options = TrainingOptions()
-    options.globalBatchSize = batchSize
-    options.shards = shards
-    options.threads = threads ?? job.defaultThreads
-    try job.requireSame(
-      modelArguments.options + [
-        ("shape", "\(shape)"), ("classes", "\(classes)"), ("batch-size", "\(batchSize)"),
-        ("shards", "\(options.shards ?? 0)"), ("threads", "\(options.threads)"), ("steps", "\(steps)"),
-      ])
-    let trainer = try job.communicator.agree { [options] () throws -> Trainer in
-      let data = try Dataset.load("random", path: nil, shape: shape.shape, classCount: classes, seed: 0)
-      return try Trainer(modelArguments.make(for: data), data: data, options: options, communicator: job.communicator)
+    var options = arguments.options(job)
+    try job.requireSame(arguments.shared(options) + [("steps", "\(steps)"), ("plan", plan ?? "unset")])
+    let trainer = try job.communicator.agree { () throws -> Trainer in
+      options.kernels = try plan.map { try KernelPlan(contentsOf: $0) }
+      let data = try arguments.data()
+      return try Trainer(
+        arguments.modelArguments.make(for: data), data: data, options: options, communicator: job.communicator)
     }
+    let model = arguments.modelArguments.model
     let bar = ProgressBar()
     let benchmark = try StepBenchmark(trainer, steps: steps) { share in
-      if job.isFirst { bar.show(share, "measuring \(modelArguments.model)") }
+      if job.isFirst { bar.show(share, "measuring \(model)") }
     }
     bar.clear()
-    let table = StepTable(benchmark, trainer, model: modelArguments.model)
+    let table = StepTable(benchmark, trainer, model: model)
     job.print(json ? table.json : table.text)
   }
 }

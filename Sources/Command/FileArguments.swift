@@ -1,4 +1,5 @@
 import ArgumentParser
+import Layers
 import Tensors
 import Training
 
@@ -20,6 +21,16 @@ struct FileArguments: ParsableArguments {
 
   @Option(help: ArgumentHelp("Write a line of JSON per step and per evaluation here.", valueName: "file.jsonl"))
   var metrics: String?
+
+  @Option(
+    help: ArgumentHelp("Take kernels and slices from a file that lockstep tune wrote.", valueName: "file.json"))
+  var plan: String?
+
+  /// The kernels and slices: those asked for, or those of the checkpoint to go on from.
+  func kernels() throws -> KernelPlan? {
+    if let plan { return try KernelPlan(contentsOf: plan) }
+    return resume ? try checkpointFolder?.kernels() : nil
+  }
 
   func validate() throws {
     if resume, checkpoint == nil { throw ValidationError("--resume needs --checkpoint, the folder to resume from.") }

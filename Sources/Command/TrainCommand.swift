@@ -26,14 +26,18 @@ struct TrainCommand: JobCommand {
   @OptionGroup(title: "Files") var files: FileArguments
 
   func run(_ job: Job) throws {
-    let options = arguments.options(job)
+    var options = arguments.options(job)
     try job.requireSame(sharedOptions(options))
-    let trainer = try job.communicator.agree { () throws -> Trainer in
+    options.kernels = try job.communicator.agree { try files.kernels() }
+    try job.requireSame([("plan", try planIdentity(options))])
+    let trainer = try job.communicator.agree { [options] () throws -> Trainer in
       try files.check()
       let data = try dataArguments.load(seed: options.seed)
       return try Trainer(modelArguments.make(for: data), data: data, options: options, communicator: job.communicator)
     }
-    let resumed = try job.communicator.agree { try files.restore(trainer, identity(options, trainer)) }
+    let resumed = try job.communicator.agree { [options] in
+      try files.restore(trainer, identity(options, trainer))
+    }
     try job.announce(options, subject(trainer))
     if let resumed { job.print(resumed) }
     try train(trainer, job, identity(options, trainer))
@@ -69,11 +73,17 @@ struct TrainCommand: JobCommand {
   }
 
   /// What a checkpoint's run must have in common with this one to end in the same bits.
-  private func identity(_ options: TrainingOptions, _ trainer: Trainer) -> [String: String] {
+  private func identity(_ options: TrainingOptions, _ trainer: Trainer) throws -> [String: String] {
     var identity = Dictionary(uniqueKeysWithValues: runOptions(options))
     identity["dataset"]! += " of \(trainer.data.train.count) samples \(trainer.data.shape)"
+    identity["plan"] = try planIdentity(options)
     if options.schedule.shape == .cosine { identity["steps"] = "\(trainer.totalSteps)" }
     return identity
+  }
+
+  /// A plan's contents stand for it, wherever its file is.
+  private func planIdentity(_ options: TrainingOptions) throws -> String {
+    try options.kernels.map { String(decoding: try $0.data, as: UTF8.self) } ?? "unset"
   }
 
   /// The options that decide bits, by their names on the command line.

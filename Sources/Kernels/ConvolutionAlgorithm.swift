@@ -1,19 +1,64 @@
 import Tensors
 
 /// How a convolution computes one of its passes.
-package enum ConvolutionAlgorithm: Hashable, Sendable {
+package enum ConvolutionAlgorithm: Hashable, Sendable, Codable, CustomStringConvertible {
   /// oneDNN's direct convolution.
   case direct
   /// Winograd's, with tiles of `tile` x `tile` outputs: 2 or 4.
   case winograd(tile: Int)
 
+  package static let all: [ConvolutionAlgorithm] = [.direct, .winograd(tile: 2), .winograd(tile: 4)]
+
+  package var description: String {
+    switch self {
+    case .direct: "direct"
+    case .winograd(let tile): "winograd-\(tile)"
+    }
+  }
+
+  package init(from decoder: any Decoder) throws {
+    let name = try decoder.singleValueContainer().decode(String.self)
+    guard let found = Self.all.first(where: { $0.description == name }) else {
+      throw LockstepError(
+        "no convolution is called \(name); there are \(Self.all.map(\.description).joined(separator: ", "))")
+    }
+    self = found
+  }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(description)
+  }
 }
 
 /// Which algorithm computes which pass. Decides the result's bits.
-package struct ConvolutionAlgorithms: Hashable, Sendable {
+package struct ConvolutionAlgorithms: Hashable, Sendable, Codable {
   package var forward: ConvolutionAlgorithm
   package var backwardData: ConvolutionAlgorithm
   package var backwardWeights: ConvolutionAlgorithm
+
+  private enum CodingKeys: String, CodingKey {
+    case forward
+    case backwardData = "backward_data"
+    case backwardWeights = "backward_weights"
+  }
+
+  package subscript(_ pass: ConvolutionPassKind) -> ConvolutionAlgorithm {
+    get {
+      switch pass {
+      case .forward: forward
+      case .backwardData: backwardData
+      case .backwardWeights: backwardWeights
+      }
+    }
+    set {
+      switch pass {
+      case .forward: forward = newValue
+      case .backwardData: backwardData = newValue
+      case .backwardWeights: backwardWeights = newValue
+      }
+    }
+  }
 
   /// One algorithm for all passes.
   package init(_ all: ConvolutionAlgorithm) {

@@ -58,9 +58,9 @@ public struct Convolution: Layer {
   }
 }
 
-final class ConvolutionOperation: Operation, @unchecked Sendable {
+final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
   let wiring: Wiring
-  private let geometry: ConvolutionGeometry
+  let geometry: ConvolutionGeometry
   private let weight: Parameter
   private let bias: Parameter?
   private var kernel: ConvolutionKernel!
@@ -88,7 +88,7 @@ final class ConvolutionOperation: Operation, @unchecked Sendable {
   func compile(_ target: CompileTarget) {
     sliceSize = target.sliceSize
     kernel = ConvolutionKernel(
-      geometry, ConvolutionAlgorithms(for: geometry), samples: sliceSize,
+      geometry, target.algorithms?[name] ?? ConvolutionAlgorithms(for: geometry), samples: sliceSize,
       needsInputGradient: wiring.needsInputGradient[0])
     weight.layout = kernel.weightLayout
     if let layout = kernel.biasLayout { bias?.layout = layout }

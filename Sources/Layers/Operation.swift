@@ -93,12 +93,17 @@ package struct CompileTarget: Sendable {
   package let workers: Int
   /// The most samples of one kernel call of this operation.
   package let sliceSize: Int
+  /// Which kernels convolutions take, by their layers' names, if not the usual ones.
+  package let algorithms: [String: ConvolutionAlgorithms]?
 
-  package init(partitions: [BatchPartition], rank: Int, sliceSize: Int) {
+  package init(
+    partitions: [BatchPartition], rank: Int, sliceSize: Int, algorithms: [String: ConvolutionAlgorithms]? = nil
+  ) {
     self.partitions = partitions
     self.rank = rank
     workers = partitions[0].grid.threads
     self.sliceSize = sliceSize
+    self.algorithms = algorithms
   }
 
   /// The most samples a worker of this rank has.

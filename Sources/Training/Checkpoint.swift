@@ -1,5 +1,6 @@
 import Collectives
 import Foundation
+import Layers
 import Tensors
 
 /// A folder of checkpoints: everything needed to go on with a run, on any ranks x threads.
@@ -8,6 +9,7 @@ import Tensors
 ///     DIR/step-00000120/model.safetensors       parameters and running statistics
 ///     DIR/step-00000120/optimizer.safetensors   velocities, under the names of their parameters
 ///     DIR/step-00000120/run.json                the step, and the options that decide bits
+///     DIR/step-00000120/plan.json               kernels and slices, if they are not the usual ones
 ///
 /// A checkpoint appears whole or not at all: its folder is written under another name and renamed, then `latest` is
 /// replaced. The one before is kept.
@@ -63,12 +65,12 @@ public struct CheckpointFolder: Sendable {
     try engine.communicator.agree {
       guard engine.communicator.rank == 0 else { return }
       let name = "step-" + String(repeating: "0", count: max(0, 8 - "\(engine.step)".count)) + "\(engine.step)"
-      try write(engine, velocities, options, name)
+      try write(engine, velocities, options, trainer.options.kernels, name)
     }
   }
 
   private func write(
-    _ engine: Engine, _ velocities: Safetensors, _ options: [String: String], _ name: String
+    _ engine: Engine, _ velocities: Safetensors, _ options: [String: String], _ kernels: KernelPlan?, _ name: String
   ) throws {
     let partial = "\(path)/\(name).partial"
     let files = FileManager.default
@@ -81,6 +83,7 @@ public struct CheckpointFolder: Sendable {
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
       let run = Run(step: engine.step, batches_tracked: engine.batchesTracked, options: options)
       try AtomicFile.write([encoder.encode(run)], to: "\(partial)/run.json")
+      try kernels?.write(to: "\(partial)/plan.json")
       let previous = latest
       try? files.removeItem(atPath: "\(path)/\(name)")
       try files.moveItem(atPath: partial, toPath: "\(path)/\(name)")
@@ -94,6 +97,13 @@ public struct CheckpointFolder: Sendable {
     } catch {
       throw LockstepError("cannot write the checkpoint \(path)/\(name): \(error.localizedDescription)")
     }
+  }
+
+  /// The newest checkpoint's kernels and slices, if they are not the usual ones.
+  public func kernels() throws -> KernelPlan? {
+    guard let latest else { return nil }
+    let file = "\(path)/\(latest)/plan.json"
+    return FileManager.default.fileExists(atPath: file) ? try KernelPlan(contentsOf: file) : nil
   }
 
   /// Takes the newest checkpoint's state.

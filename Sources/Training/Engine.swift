@@ -59,10 +59,11 @@ package final class Engine: @unchecked Sendable {
   /// - Parameters:
   ///   - batchSizes: the global batch sizes of training, the usual one first.
   ///   - patience: how long waiting threads spin.
+  ///   - kernels: the kernels and slices to take instead of the usual ones.
   /// - Throws: `LockstepError` if the network cannot be trained with batches of these sizes.
   package init(
     _ network: Network, communicator: any Communicator, threads: Int, batchSizes: [Int], shards: Int, optimizer: SGD,
-    seed: UInt64, patience: Barrier.Patience
+    seed: UInt64, patience: Barrier.Patience, kernels: KernelPlan? = nil
   ) throws {
     let grid = WorkerGrid(ranks: communicator.size, threads: threads)
     let partitions = batchSizes.map {
@@ -70,7 +71,7 @@ package final class Engine: @unchecked Sendable {
     }
     // First, because oneDNN generates kernels for the number of OpenMP threads in force, which the team sets to one.
     let team = WorkerTeam(size: threads, patience: patience)
-    let plan = try Plan(network, partitions: partitions, rank: communicator.rank)
+    let plan = try Plan(network, partitions: partitions, rank: communicator.rank, kernels: kernels)
     let exchange = GradientExchange(partitions[0], parameterCount: plan.parameterCount, rank: communicator.rank)
     let samples = CompileTarget(partitions: partitions, rank: communicator.rank, sliceSize: 1).samplesPerWorker
     let memories = (0..<threads).map { WorkerMemory(plan, exchange.shardSums[$0], samples: samples) }
@@ -103,6 +104,9 @@ package final class Engine: @unchecked Sendable {
     let partition = routes(globalCount)[0].partition
     return partition.samples(ofShards: partition.shards(ofWorker: worker.number)).count
   }
+
+  /// The most samples of a shard.
+  func largestShard(globalCount: Int) -> Int { routes(globalCount)[0].partition.largestShard }
 
   private func routes(_ globalCount: Int) -> [Route] {
     if let routes = routes[globalCount] { return routes }

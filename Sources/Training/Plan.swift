@@ -30,12 +30,13 @@ package struct Plan: Sendable {
   /// Elements of the flat parameter array, including padding.
   package let parameterCount: Int
 
-  package init(_ network: Network, partitions: [BatchPartition], rank: Int) throws {
+  package init(_ network: Network, partitions: [BatchPartition], rank: Int, kernels: KernelPlan? = nil) throws {
     try Self.checkCounts(network, partitions)
     self.network = network
     let groups = Segmentation.segments(of: network)
     let samples = CompileTarget(partitions: partitions, rank: rank, sliceSize: 1).samplesPerWorker
-    let sliceSizes = groups.map { SliceSize.samples(for: $0, input: network.input) }
+    try kernels?.check(network, segments: groups.count)
+    let sliceSizes = kernels?.sliceSizes ?? groups.map { SliceSize.samples(for: $0, input: network.input) }
     let liveness = Liveness(network, groups)
     liveness.wireGradients()
 
@@ -46,7 +47,8 @@ package struct Plan: Sendable {
     var offset = 0
     var parameters: [Parameter] = []
     for (number, operations) in groups.enumerated() {
-      let target = CompileTarget(partitions: partitions, rank: rank, sliceSize: sliceSizes[number])
+      let target = CompileTarget(
+        partitions: partitions, rank: rank, sliceSize: sliceSizes[number], algorithms: kernels?.convolutions)
       let start = offset
       for operation in operations {
         operation.compile(target)

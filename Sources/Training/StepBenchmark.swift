@@ -34,30 +34,40 @@ public struct StepBenchmark: Sendable {
     let warmUp = max(2, steps / 5)
     let profiled = max(1, steps / 2)
     let total = Double(warmUp + steps + profiled)
-    (self.steps, profile, isolated) = try trainer.withBatch { batch in
+    self.steps = try trainer.withBatch { batch in
       let clock = ContinuousClock()
-      var seconds: [Double] = []
-      for step in 0..<warmUp + steps {
+      return try (0..<warmUp + steps).map { step in
         let start = clock.now
         _ = try engine.train(batch, learningRate: 0)
-        if step >= warmUp { seconds.append((clock.now - start) / .seconds(1)) }
         progress(Double(step + 1) / total)
-      }
-      let profile = StepProfile(engine.plan, workers: engine.workers.count)
-      engine.observer = profile
-      for step in 0..<profiled {
-        profile.begin()
-        _ = try engine.train(batch, learningRate: 0)
-        progress(Double(warmUp + steps + step + 1) / total)
-      }
-      engine.observer = nil
-      let isolated = try engine.isolatedTimes(batch, repetitions: 5)
-      return (
-        seconds, .mean(profile.records, steps: profiled), .mean(isolated, steps: 1)
-      )
+        return (clock.now - start) / .seconds(1)
+      }.suffix(steps)
     }
+    profile = try Self.profile(trainer, warmUp: 0, steps: profiled) { done in
+      progress(Double(warmUp + steps + done) / total)
+    }
+    isolated = try trainer.withBatch { .mean(try engine.isolatedTimes($0, repetitions: 5), steps: 1) }
     peakMemory = Machine.peakMemory
     peak = PeakRate.floatOperations()
+  }
+
+  /// One worker's mean record of a step.
+  static func profile(
+    _ trainer: Trainer, warmUp: Int, steps: Int, progress: (Int) -> Void = { _ in }
+  ) throws -> StepProfile.Record {
+    let engine = trainer.engine
+    return try trainer.withBatch { batch in
+      for _ in 0..<warmUp { _ = try engine.train(batch, learningRate: 0) }
+      let profile = StepProfile(engine.plan, workers: engine.workers.count)
+      engine.observer = profile
+      defer { engine.observer = nil }
+      for step in 0..<steps {
+        profile.begin()
+        _ = try engine.train(batch, learningRate: 0)
+        progress(step + 1)
+      }
+      return .mean(profile.records, steps: steps)
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+import Layers
 import Tensors
 
 /// How a model is trained. Everything here but `threads` and `length` decides the resulting bits.
@@ -24,6 +25,8 @@ public struct TrainingOptions: Sendable {
   public var labelSmoothing: Float = 0
   public var seed: UInt64 = 0
   public var shuffles = true
+  /// Kernels and slices measured by `lockstep tune`, instead of the usual ones.
+  public var kernels: KernelPlan?
   /// Whether training samples undergo the data set's usual augmentation.
   public var augments = false
 

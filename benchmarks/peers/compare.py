@@ -88,7 +88,10 @@ def together(*measurements):
 
 
 def alternate(title, contestants, rounds):
-    """Measures all contestants in turn, several rounds; medians and spreads of images per second."""
+    """Measures all contestants in turn, several rounds; medians and spreads of images per second.
+
+    A ratio is the median of the rounds' ratios: what slows the machine down for a while slows both sides of a round.
+    """
     found = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, measure in contestants.items():
@@ -98,11 +101,11 @@ def alternate(title, contestants, rounds):
     for name, results in found.items():
         rates = [result["images_per_second"] for result in results]
         median = statistics.median(rates)
-        first = first or median
+        first = first or rates
         memory = [result["peak_memory_bytes"] for result in results if "peak_memory_bytes" in result]
         rows.append({"comparison": title, "contestant": name, "images_per_second": round(median, 1),
                      "spread": round((max(rates) - min(rates)) / median, 3), "rounds": [round(rate, 1) for rate in rates],
-                     "ratio_to_first": round(median / first, 3),
+                     "ratio_to_first": round(statistics.median(a / b for a, b in zip(rates, first)), 3),
                      **({"peak_memory_mib": round(max(memory) / 2**20)} if memory else {})})
         print(f"{title:28}  {name:34} {median:12,.1f} images/s  spread {rows[-1]['spread']:6.1%}"
               f"  {rows[-1]['ratio_to_first']:6.2f}x"

@@ -1,0 +1,44 @@
+import ArgumentParser
+import Datasets
+import Tensors
+import Training
+
+/// A model, trained on noise to be measured.
+struct BenchArguments: ParsableArguments {
+  @OptionGroup(title: "Model") var modelArguments: ModelArguments
+
+  @Option(help: ArgumentHelp("The shape of a sample.", valueName: "C,H,W"))
+  var shape = ShapeChoice(SampleShape(channels: 3, height: 32, width: 32))
+
+  @Option(help: ArgumentHelp("The number of classes.", valueName: "count"))
+  var classes = 10
+
+  @Option(help: ArgumentHelp("Samples of one step, over all workers.", valueName: "count"))
+  var batchSize = 128
+
+  @Option(help: ArgumentHelp("Shards of a batch. (default: as in training)", valueName: "count"))
+  var shards: Int?
+
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: the CPUs this rank may use)", valueName: "count"))
+  var threads: Int?
+
+  func options(_ job: Job) -> TrainingOptions {
+    var options = TrainingOptions()
+    options.globalBatchSize = batchSize
+    options.shards = shards
+    options.threads = threads ?? job.defaultThreads
+    return options
+  }
+
+  func data() throws -> Dataset {
+    try Dataset.load("random", path: nil, shape: shape.shape, classCount: classes, seed: 0)
+  }
+
+  /// What all ranks must have been given alike.
+  func shared(_ options: TrainingOptions) -> [(name: String, value: String)] {
+    modelArguments.options + [
+      ("shape", "\(shape)"), ("classes", "\(classes)"), ("batch-size", "\(batchSize)"),
+      ("shards", shards.map { "\($0)" } ?? "unset"), ("threads", "\(options.threads)"),
+    ]
+  }
+}
