@@ -3,11 +3,12 @@ import Tensors
 
 /// How many samples go through a segment at once.
 enum SliceSize {
-  /// What of the second-level cache a slice's activations may fill.
-  private static let cacheBytes = 1 << 20
+  /// What a slice's activations may fill: measured (`lockstep tune`), a little more than the second-level cache.
+  private static let cacheBytes = 2 << 20
+  /// How many times the activations of a slice must outweigh the weights, which every call reads and transforms anew.
+  private static let weightFactor = 16
 
-  /// As many samples as keep the segment's activations in the cache, but enough that its weights, which every slice
-  /// reads, are not read more often than the activations.
+  /// As many samples as keep the segment's activations in the cache, but enough that its weights cost little.
   ///
   /// A function of shapes alone, because it decides bits where it is smaller than a shard.
   static func samples(for operations: [any Operation], input: Value) -> Int {
@@ -16,6 +17,6 @@ enum SliceSize {
     let bytesPerSample = max(1, values.reduce(0) { $0 + 4 * $1.layout.sampleStride })
     let weightBytes = operations.flatMap(\.parameters).reduce(0) { $0 + 4 * $1.count }
     let inCache = max(1, cacheBytes / bytesPerSample)
-    return max(1, inCache, weightBytes / bytesPerSample)
+    return max(1, inCache, weightFactor * weightBytes / bytesPerSample)
   }
 }
