@@ -95,7 +95,8 @@ package final class StatisticGroups: Sendable {
     func schedule(_ leaves: Range<Int>) -> SumSchedule { SumSchedule(tree, leaves.map { $0..<$0 + 1 }) }
     return Group(
       samples: samples, shards: touched, schedule: schedule(0..<touched.count),
-      rankSchedules: runs.map(schedule), ranks: TreePartition(tree, runs: runs), spansRanks: isGlobal ? grid.ranks > 1 : runs.count { !$0.isEmpty } > 1)
+      rankSchedules: runs.map(schedule), ranks: TreePartition(tree, runs: runs),
+      spansRanks: isGlobal ? grid.ranks > 1 : runs.count { !$0.isEmpty } > 1)
   }
 
   /// The number of pieces in a run of shards.

@@ -100,7 +100,8 @@ public struct StepTable: Encodable, Sendable {
       let computes = !row.kernels.isEmpty
       table.append([
         "\(row.segment)", row.name, row.kind, row.kernels.joined(separator: ", "), Formats.fixed(row.forward_ms, 2),
-        Formats.fixed(row.backward_ms, 2), Formats.fixed(row.isolated_ms, 2), computes ? Formats.fixed(row.gflops, 0) : "",
+        Formats.fixed(row.backward_ms, 2), Formats.fixed(row.isolated_ms, 2),
+        computes ? Formats.fixed(row.gflops, 0) : "",
         computes ? Formats.fixed(100 * row.gflops / peak_gflops_per_core, 0) + "%" : "",
         Formats.fixed(row.gigabytesPerSecond, 1),
       ])
@@ -124,13 +125,13 @@ public struct StepTable: Encodable, Sendable {
       A worker's step (GFLOP/s are those of a direct computation: Winograd's may exceed the peak):
 
       """
-      + line("kernels", kernels_ms) + line("meetings: waiting, sums over workers", meetings_ms)
-      + line("additions of gradients", additions_ms) + line("preparation of weights", preparation_ms)
-      + line("exchange and update", update_ms) + line("bound: every kernel by itself", bound_ms) + """
+        + line("kernels", kernels_ms) + line("meetings: waiting, sums over workers", meetings_ms)
+        + line("additions of gradients", additions_ms) + line("preparation of weights", preparation_ms)
+        + line("exchange and update", update_ms) + line("bound: every kernel by itself", bound_ms) + """
 
-        The step takes \(Formats.fixed(step_to_bound, 2)) times the bound. Furthest from their own time:\
-        \(slowest.map { " \($0.name) (\($0.kind)) by \(Formats.fixed($0.milliseconds - $0.isolated_ms, 2)) ms" }.joined(separator: ",")).
-        """
+          The step takes \(Formats.fixed(step_to_bound, 2)) times the bound. Furthest from their own time:\
+          \(slowest.map { " \($0.name) (\($0.kind)) by \(Formats.fixed($0.milliseconds - $0.isolated_ms, 2)) ms" }.joined(separator: ",")).
+          """
   }
 }
 

@@ -26,11 +26,14 @@ extension CommandTests {
       let shared = ["model", "dataset", "data", "shape", "classes", "batch-size", "threads", "batch-norm", "dropout"]
       let training = [
         "shards", "epochs", "steps", "learning-rate", "momentum", "weight-decay", "schedule", "warmup-epochs", "seed",
-        "no-shuffle", "augment", "init", "save", "checkpoint", "resume", "metrics",
+        "no-shuffle", "augment", "init", "save", "checkpoint", "resume", "metrics", "plan",
       ]
       let evaluation = ["model", "dataset", "data", "batch-size", "threads", "batch-norm", "seed", "init"]
       let inspection = ["model", "shape", "classes", "batch-size", "shards", "threads", "batch-norm", "json"]
-      let all = [("train", shared + training), ("evaluate", evaluation), ("inspect", inspection)]
+      let tuning = ["model", "shape", "classes", "batch-size", "shards", "threads", "batch-norm", "save"]
+      let all = [
+        ("train", shared + training), ("evaluate", evaluation), ("inspect", inspection), ("tune", tuning),
+      ]
       for (subcommand, options) in all {
         let outcome = try Program.launch([subcommand, "--help"]).run()
         #expect(outcome.code == 0)
@@ -38,7 +41,9 @@ extension CommandTests {
         #expect(missing == [], "lockstep \(subcommand) --help")
       }
       let overview = try Program.launch(["--help"]).run().output
-      for subcommand in ["train", "evaluate", "inspect"] { #expect(overview.contains("\n  \(subcommand) ")) }
+      for subcommand in ["train", "evaluate", "inspect", "bench", "tune"] {
+        #expect(overview.contains("\n  \(subcommand) "))
+      }
     }
 
     @Test func theFirstLineSaysWhatComputes() throws {

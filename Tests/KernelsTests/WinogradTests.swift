@@ -73,7 +73,8 @@ import Testing
     let dBias = AlignedBuffer<Float>(count: geometry.output.paddedChannels)
     dWeight.start.update(repeating: .nan, count: dWeight.count)
     kernel.backwardWeights(
-      packedX.start, packedDy.start, dWeight: dWeight.start, dBias: dBias.start, adds: false, samples: c.samples, context)
+      packedX.start, packedDy.start, dWeight: dWeight.start, dBias: dBias.start, adds: false, samples: c.samples,
+      context)
     var plainWeight = [Float](repeating: .nan, count: weight.count)
     kernel.weightLayout.unpack(dWeight.start, to: &plainWeight, context)
     #expect(relativeError(plainWeight, expected.dWeight) < 4e-6)
@@ -81,6 +82,29 @@ import Testing
       let plainBias = [Float](UnsafeBufferPointer(start: dBias.start, count: c.outputs))
       #expect(relativeError(plainBias, expected.dBias) < 1e-6)
     }
+  }
+
+  /// A sample has the same bits in any company: slices may be cut anywhere.
+  @Test(arguments: [2, 4]) func samplesDoNotDependOnTheirNumber(tile: Int) {
+    let (samples, block) = (9, InstructionSet.channelBlock)
+    let layout = ActivationLayout(shape: SampleShape(channels: 80, height: 10, width: 7), block: block)
+    let geometry = ConvolutionGeometry(
+      input: layout, output: layout, kernelHeight: 3, kernelWidth: 3, stride: 1, padding: 1, dilation: 1, groups: 1,
+      hasBias: false)
+    let kernel = ConvolutionKernel(
+      geometry, ConvolutionAlgorithms(.winograd(tile: tile)), samples: samples, needsInputGradient: true)
+    let context = KernelContext()
+    let x = BlockedArray(LayerRun.random(samples * layout.shape.count, number: 0), layout)
+    let weight = AlignedBuffer<Float>(count: kernel.weightLayout.count)
+    kernel.weightLayout.pack(LayerRun.random(80 * 80 * 9, number: 1), to: weight.start, context)
+    func forward(_ first: Int, _ count: Int) -> [UInt32] {
+      let y = AlignedBuffer<Float>(count: count * layout.sampleStride)
+      kernel.forward(
+        x.start + first * layout.sampleStride, weight: weight.start, bias: nil, y: y.start, samples: count, context)
+      return y.elements.map(\.bitPattern)
+    }
+    let whole = forward(0, samples)
+    for cut in 1..<samples { #expect(forward(0, cut) + forward(cut, samples - cut) == whole, "cut after \(cut)") }
   }
 
   /// The definition, by loops.

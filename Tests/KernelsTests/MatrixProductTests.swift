@@ -1,0 +1,84 @@
+import Kernels
+import Support
+import Tensors
+import Testing
+
+/// Matrix products against the definition in Double.
+@Suite struct MatrixProductTests {
+  private static let block = InstructionSet.channelBlock
+
+  private func buffer(_ count: Int, _ number: Int) -> AlignedBuffer<Float> {
+    let buffer = AlignedBuffer<Float>(count: count)
+    buffer.start.update(from: LayerRun.random(count, number: number), count: count)
+    return buffer
+  }
+
+  /// Every remainder of rows, of strips and of the steps of a pass.
+  @Test(arguments: [1, 2, 3, 4, 5, 6, 7, 8, 9, 13], [1, 8, 255, 256, 600])
+  func products(rows: Int, inner: Int) {
+    for blocks in [1, 2, 5] {
+      let columns = blocks * Self.block
+      let a = buffer(rows * inner, 0)
+      let b = buffer(inner * columns, 1)
+      for (isTransposed, adds) in [(false, false), (true, false), (false, true)] {
+        let c = buffer(rows * columns, 2)
+        let before = Array(c.elements)
+        MatrixProduct.multiply(
+          isTransposed ? Matrix(a.start, stride: rows).transposed : Matrix(a.start, stride: inner),
+          Matrix(b.start, stride: columns), rows: rows, columns: columns, inner: inner, adds: adds,
+          into: Matrix(c.start, stride: columns))
+        let expected = (0..<rows * columns).map { i in
+          let (r, k) = i.quotientAndRemainder(dividingBy: columns)
+          let sum = (0..<inner).reduce(0.0) {
+            $0 + Double(a.start[isTransposed ? $1 * rows + r : r * inner + $1]) * Double(b.start[$1 * columns + k])
+          }
+          return Float(adds ? Double(before[i]) + sum : sum)
+        }
+        #expect(relativeError(Array(c.elements), expected) < 1e-6, "\(columns) columns, \(isTransposed), \(adds)")
+      }
+    }
+  }
+
+  /// Strips hold the same elements in another order, and give the same bits.
+  @Test func strips() {
+    let (rows, inner, columns) = (11, 37, 3 * Self.block)
+    let (a, b) = (buffer(rows * inner, 0), buffer(inner * columns, 1))
+    let width = Matrix.stripWidth
+    let stripCount = (columns + width - 1) / width
+    let strips = AlignedBuffer<Float>(count: stripCount * inner * width)
+    for p in 0..<inner {
+      for k in 0..<columns { strips.start[(k / width * inner + p) * width + k % width] = b.start[p * columns + k] }
+    }
+    let (plain, striped) = (
+      AlignedBuffer<Float>(count: rows * columns), AlignedBuffer<Float>(count: stripCount * rows * width)
+    )
+    MatrixProduct.multiply(
+      Matrix(a.start, stride: inner), Matrix(b.start, stride: columns), rows: rows, columns: columns, inner: inner,
+      adds: false, into: Matrix(plain.start, stride: columns))
+    MatrixProduct.multiply(
+      Matrix(a.start, stride: inner), Matrix(strips: strips.start, rows: inner), rows: rows, columns: columns,
+      inner: inner, adds: false, into: Matrix(strips: striped.start, rows: rows))
+    var isEqual = true
+    for r in 0..<rows {
+      for k in 0..<columns {
+        isEqual = isEqual && striped.start[(k / width * rows + r) * width + k % width] == plain.start[r * columns + k]
+      }
+    }
+    #expect(isEqual)
+  }
+
+  /// A row has the same bits in any company: slices may be cut anywhere.
+  @Test func rowsDoNotDependOnTheirNumber() {
+    let (rows, inner, columns) = (23, 300, 3 * Self.block)
+    let (a, b) = (buffer(rows * inner, 0), buffer(inner * columns, 1))
+    func product(_ first: Int, _ count: Int) -> [UInt32] {
+      let c = AlignedBuffer<Float>(count: count * columns)
+      MatrixProduct.multiply(
+        Matrix(a.start + first * inner, stride: inner), Matrix(b.start, stride: columns), rows: count, columns: columns,
+        inner: inner, adds: false, into: Matrix(c.start, stride: columns))
+      return c.elements.map(\.bitPattern)
+    }
+    let whole = product(0, rows)
+    for cut in 1..<rows { #expect(product(0, cut) + product(cut, rows - cut) == whole, "cut after \(cut)") }
+  }
+}

@@ -1,0 +1,107 @@
+import Collectives
+import Layers
+import Models
+import Support
+import Tensors
+import Testing
+import Training
+
+/// How a worker's samples are cut into slices and pieces, and where their gradients go.
+@Suite struct RouteTests {
+  struct Case: Sendable {
+    let count: Int
+    let shards: Int
+    let ranks: Int
+    let threads: Int
+    let statistics: Set<Statistics>
+  }
+
+  static let cases = [
+    Case(count: 128, shards: 8, ranks: 1, threads: 1, statistics: []),
+    Case(count: 50, shards: 8, ranks: 3, threads: 1, statistics: [.local]),
+    Case(count: 5, shards: 8, ranks: 1, threads: 3, statistics: [.ghost(2)]),
+    Case(count: 29, shards: 7, ranks: 2, threads: 2, statistics: [.ghost(3), .local]),
+    Case(count: 64, shards: 3, ranks: 5, threads: 1, statistics: []),
+  ]
+
+  private func routes(_ c: Case, sliceSizes: [Int]) throws -> [(Worker, SumSchedule, Route)] {
+    let grid = WorkerGrid(ranks: c.ranks, threads: c.threads)
+    let partition = BatchPartition(globalCount: c.count, shards: c.shards, grid: grid, statistics: c.statistics)
+    let parameters = AlignedBuffer<Float>(count: 1)
+    return try asRanks(c.ranks) { communicator in
+      (0..<c.threads).map { index in
+        let number = communicator.rank * c.threads + index
+        let sum = SumSchedule(partition.tree, partition.shards(ofWorker: number).map { $0..<$0 + 1 })
+        let worker = Worker(
+          index: index, grid: grid, communicator: communicator, barrier: Barrier(count: 1, patience: .oversubscribed),
+          seed: 0, parameters: UnsafePointer(parameters.start), slots: sum.slotCount)
+        return (worker, sum, Route(worker, partition, sum: sum, sliceSizes: sliceSizes))
+      }
+    }.flatMap { $0 }
+  }
+
+  /// Slices follow one upon the other, hold every sample once, and are no larger than they may be.
+  @Test(arguments: cases) func slicesHoldEverySampleOnce(_ c: Case) throws {
+    let sizes = [1, 2, 3, 7, 20, 1000]
+    let routes = try routes(c, sliceSizes: sizes)
+    for (segment, size) in sizes.enumerated() {
+      var next = 0
+      for (worker, _, route) in routes {
+        let first = next
+        for slice in route.segments[segment] where slice.count > 0 {
+          #expect(slice.samples.lowerBound == next && slice.count <= size)
+          #expect(slice.localStart == next - first)
+          var start = 0
+          for piece in slice.pieces {
+            #expect(piece.start == start && piece.count > 0)
+            start += piece.count
+          }
+          #expect(start == slice.count)
+          next = slice.samples.upperBound
+        }
+        #expect(next - first == c.count(of: worker))
+      }
+      #expect(next == c.count)
+    }
+  }
+
+  /// Played with sets of shards in the place of gradients, the places leave the nodes of the shard tree.
+  @Test(arguments: cases) func placesFollowTheTree(_ c: Case) throws {
+    for size in [1, 3, 7, 1000] {
+      for (worker, sum, route) in try routes(c, sliceSizes: [size]) {
+        var slots = [[Range<Int>]](repeating: [], count: sum.slotCount)
+        func merge(_ place: GradientPlace) {
+          for upper in stride(from: place.slot, to: place.slot - place.merges, by: -1) {
+            slots[upper - 1].append(contentsOf: slots[upper])
+          }
+        }
+        for piece in route.segments[0].flatMap({ Array($0.pieces) }) {
+          // Which samples a piece has says its slice; their number is enough here.
+          let samples = [0..<piece.count]
+          slots[piece.place.slot] = piece.place.adds ? slots[piece.place.slot] + samples : samples
+          merge(piece.place)
+        }
+        let partition = route.partition
+        for (slot, node) in sum.results.enumerated() {
+          let count = partition.samples(ofShards: node).count
+          #expect(slots[slot].reduce(0) { $0 + $1.count } == count, "worker \(worker.number), node \(node)")
+        }
+        for shard in route.shards {
+          slots[shard.place.slot] = [shard.number..<shard.number + 1]
+          merge(shard.place)
+        }
+        for (slot, node) in sum.results.enumerated() {
+          #expect(slots[slot] == node.map { $0..<$0 + 1 }, "worker \(worker.number), node \(node)")
+        }
+      }
+    }
+  }
+}
+
+extension RouteTests.Case {
+  fileprivate func count(of worker: Worker) -> Int {
+    let partition = BatchPartition(
+      globalCount: count, shards: shards, grid: WorkerGrid(ranks: ranks, threads: threads), statistics: statistics)
+    return partition.samples(ofShards: partition.shards(ofWorker: worker.number)).count
+  }
+}
