@@ -28,7 +28,7 @@ package struct ShardTree: Hashable, Sendable {
   }
 }
 
-/// The order of additions that turns a left-to-right sequence of nodes into the fewest nodes.
+/// The order of additions that turns a sequence of nodes, from left to right or from right to left, into the fewest nodes.
 ///
 /// A stack: every source is placed on top, and as long as the two topmost nodes are siblings, the upper is added to the
 /// lower. The result lies in the slots 0 ..< results.count.
@@ -55,10 +55,11 @@ package struct SumSchedule: Hashable, Sendable {
       steps.append(.place(source: source, slot: stack.count))
       stack.append(node)
       deepest = max(deepest, stack.count)
-      while stack.count > 1, tree.areSiblings(stack[stack.count - 2], stack[stack.count - 1]) {
-        let right = stack.removeLast()
-        let left = stack.removeLast()
-        stack.append(left.lowerBound..<right.upperBound)
+      while stack.count > 1 {
+        let (below, top) = (stack[stack.count - 2], stack[stack.count - 1])
+        guard tree.areSiblings(below, top) || tree.areSiblings(top, below) else { break }
+        stack.removeLast(2)
+        stack.append(min(below.lowerBound, top.lowerBound)..<max(below.upperBound, top.upperBound))
         steps.append(.merge(slot: stack.count - 1))
       }
     }
@@ -67,4 +68,23 @@ package struct SumSchedule: Hashable, Sendable {
     self.slotCount = deepest
     sourceCount = sources.count
   }
+}
+
+/// How a run of shards adds up to its nodes, begun at either end. Both ways give the same bits.
+package struct RunSum: Sendable {
+  package let ascending: SumSchedule
+  /// The same from the last shard to the first; its results, too, come last to first.
+  package let descending: SumSchedule
+
+  package init(_ tree: ShardTree, _ run: Range<Int>) {
+    let leaves = run.map { $0..<$0 + 1 }
+    ascending = SumSchedule(tree, leaves)
+    descending = SumSchedule(tree, leaves.reversed())
+  }
+
+  /// The run's nodes, from left to right.
+  package var nodes: [Range<Int>] { ascending.results }
+
+  /// The slots that either way takes at most.
+  package var slotCount: Int { max(ascending.slotCount, descending.slotCount) }
 }

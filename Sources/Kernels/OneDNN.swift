@@ -52,13 +52,8 @@ final class PrimitiveDescriptor {
 
   /// - Returns: nil if oneDNN has no implementation for the operation.
   init?<Operation>(_ operation: Operation, hint: PrimitiveDescriptor? = nil) {
-    var attributes: dnnl_primitive_attr_t?
-    OneDNN.check(dnnl_primitive_attr_create(&attributes), "dnnl_primitive_attr_create")
+    let attributes = Self.attributes()
     defer { dnnl_primitive_attr_destroy(attributes) }
-    // A scratchpad inside the primitive would be shared by all threads that run it.
-    OneDNN.check(
-      dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user),
-      "dnnl_primitive_attr_set_scratchpad_mode")
     var created: dnnl_primitive_desc_t?
     let status = withUnsafePointer(to: operation) {
       dnnl_primitive_desc_create(&created, $0, attributes, OneDNN.engine, hint?.handle)
@@ -70,12 +65,8 @@ final class PrimitiveDescriptor {
 
   /// A copy of an array from one layout to another.
   init(reorder source: dnnl_memory_desc_t, to destination: dnnl_memory_desc_t) {
-    var attributes: dnnl_primitive_attr_t?
-    OneDNN.check(dnnl_primitive_attr_create(&attributes), "dnnl_primitive_attr_create")
+    let attributes = Self.attributes()
     defer { dnnl_primitive_attr_destroy(attributes) }
-    OneDNN.check(
-      dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user),
-      "dnnl_primitive_attr_set_scratchpad_mode")
     var (source, destination) = (source, destination)
     var created: dnnl_primitive_desc_t?
     OneDNN.check(
@@ -85,6 +76,16 @@ final class PrimitiveDescriptor {
   }
 
   deinit { dnnl_primitive_desc_destroy(handle) }
+
+  /// A scratchpad inside the primitive would be shared by all threads that run it.
+  private static func attributes() -> dnnl_primitive_attr_t? {
+    var attributes: dnnl_primitive_attr_t?
+    OneDNN.check(dnnl_primitive_attr_create(&attributes), "dnnl_primitive_attr_create")
+    OneDNN.check(
+      dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user),
+      "dnnl_primitive_attr_set_scratchpad_mode")
+    return attributes
+  }
 
   /// The layout of an argument.
   func layout(_ query: dnnl_query_t) -> dnnl_memory_desc_t {

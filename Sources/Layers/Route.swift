@@ -6,9 +6,7 @@ import Tensors
 /// Sendable: immutable; the tables belong to it.
 package final class Route: @unchecked Sendable {
   package let partition: BatchPartition
-  package let shards: [ShardPlace]
-  /// The slices of each segment, in order.
-  package let segments: [[Slice]]
+  package let segments: [Segment]
   /// For each kind of statistics, the groups whose sums the worker wants.
   let groups: [Range<Int>]
   /// For each kind of statistics, the worker's pieces among the rank's.
@@ -16,6 +14,18 @@ package final class Route: @unchecked Sendable {
 
   private let pieces: UnsafeMutableBufferPointer<Piece>
   private let tables: UnsafeMutableBufferPointer<Int>
+
+  /// The way through one segment.
+  ///
+  /// Every other segment is gone through backwards, so that what the one before wrote last, and is still in a cache, is
+  /// read first.
+  package struct Segment {
+    package let isReversed: Bool
+    /// In the order in which they are computed.
+    package let slices: [Slice]
+    /// The worker's shards, in the same order.
+    package let shards: [ShardPlace]
+  }
 
   /// A shard, and where a parameter gradient goes that is known for the shard as a whole.
   package struct ShardPlace: Sendable {
@@ -26,25 +36,29 @@ package final class Route: @unchecked Sendable {
   /// - Parameters:
   ///   - sum: how the worker's shards add up.
   ///   - sliceSizes: the most samples of a slice in each segment.
-  package init(_ worker: Worker, _ partition: BatchPartition, sum: SumSchedule, sliceSizes: [Int]) {
+  package init(_ worker: Worker, _ partition: BatchPartition, sum: RunSum, sliceSizes: [Int]) {
     self.partition = partition
     let run = partition.shards(ofWorker: worker.number)
     let firstOfRank = partition.shards(ofRank: worker.communicator.rank).lowerBound
     let firstSample = partition.samples(ofShards: run).lowerBound
-    let places = GradientPlace.places(sum)
-    shards = zip(run, places).map { ShardPlace(number: $0, place: $1) }
+    let shards = [
+      zip(run, GradientPlace.places(sum.ascending)).map { ShardPlace(number: $0, place: $1) },
+      zip(run.reversed(), GradientPlace.places(sum.descending)).map { ShardPlace(number: $0, place: $1) },
+    ]
     groups = partition.groups.map { $0.groupsOfWorker[worker.number] }
     rows = partition.groups.map { kind in
       let first = kind.pieceCount(in: firstOfRank..<max(run.lowerBound, firstOfRank))
       return first..<first + kind.pieceCount(in: run)
     }
 
-    let drafts = sliceSizes.map { Draft.slices(partition, run, places, sliceSize: $0) }
+    let drafts = sliceSizes.enumerated().map { number, size in
+      Draft.slices(partition, shards[number % 2], sliceSize: size, isReversed: number % 2 == 1)
+    }
     let kindCount = partition.groups.count
-    let flat = drafts.joined().flatMap(\.pieces)
+    let flat = drafts.joined().flatMap { slice in slice.pieces.map { (slice, $0) } }
     pieces = .allocate(capacity: flat.count)
     tables = .allocate(capacity: 2 * kindCount * flat.count)
-    for (number, piece) in flat.enumerated() {
+    for (number, (slice, piece)) in flat.enumerated() {
       let table = tables.baseAddress! + 2 * kindCount * number
       for (index, kind) in partition.groups.enumerated() {
         // A shard without samples is in no group.
@@ -55,18 +69,19 @@ package final class Route: @unchecked Sendable {
       pieces.initializeElement(
         at: number,
         to: Piece(
-          start: piece.samples.lowerBound - piece.sliceStart, count: piece.samples.count, place: piece.place,
+          start: piece.samples.lowerBound - slice.samples.lowerBound, count: piece.samples.count, place: piece.place,
           groups: UnsafePointer(table), rows: UnsafePointer(table + kindCount)))
     }
     var next = 0
     let pieces = pieces
-    segments = drafts.map { slices in
-      slices.map { slice in
+    segments = drafts.enumerated().map { number, drafts in
+      let slices = drafts.map { slice in
         defer { next += slice.pieces.count }
         return Slice(
           worker: worker, samples: slice.samples, localStart: slice.samples.lowerBound - firstSample,
           pieces: UnsafeBufferPointer(rebasing: pieces[next..<next + slice.pieces.count]))
       }
+      return Segment(isReversed: number % 2 == 1, slices: slices, shards: shards[number % 2])
     }
   }
 
@@ -81,36 +96,39 @@ private struct Draft {
   struct Part {
     let shard: Int
     let samples: Range<Int>
-    let sliceStart: Int
     let place: GradientPlace
   }
 
   var samples: Range<Int>
   var pieces: [Part] = []
 
-  /// Cuts a run of shards into slices: several whole shards if they fit, else parts of one.
+  /// Cuts shards into slices: several whole shards if they fit, else parts of one.
   static func slices(
-    _ partition: BatchPartition, _ run: Range<Int>, _ places: [GradientPlace], sliceSize: Int
+    _ partition: BatchPartition, _ shards: [Route.ShardPlace], sliceSize: Int, isReversed: Bool
   ) -> [Draft] {
     var result: [Draft] = []
-    for (shard, place) in zip(run, places) {
-      let samples = partition.samples(ofShard: shard)
-      let cuts = cuts(partition, shard, samples, sliceSize)
+    for shard in shards {
+      let samples = partition.samples(ofShard: shard.number)
+      let ascending = cuts(partition, shard.number, samples, sliceSize)
+      let cuts = isReversed ? ascending.reversed() : ascending
       let fits = samples.count <= sliceSize && !samples.isEmpty
       for (index, cut) in cuts.enumerated() {
-        let last = result.last?.samples
-        if !fits || last.map({ $0.isEmpty || index == 0 && samples.upperBound - $0.lowerBound > sliceSize }) ?? true {
-          result.append(Draft(samples: cut))
+        let part = Part(shard: shard.number, samples: cut, place: shard.place.part(index, of: cuts.count))
+        if fits, let last = result.last, !last.samples.isEmpty,
+          index > 0 || union(last.samples, samples).count <= sliceSize
+        {
+          result[result.count - 1].samples = union(last.samples, cut)
+          result[result.count - 1].pieces.append(part)
         } else {
-          result[result.count - 1].samples = last!.lowerBound..<cut.upperBound
+          result.append(Draft(samples: cut, pieces: [part]))
         }
-        result[result.count - 1].pieces.append(
-          Part(
-            shard: shard, samples: cut, sliceStart: result[result.count - 1].samples.lowerBound,
-            place: place.part(index, of: cuts.count)))
       }
     }
     return result
+  }
+
+  private static func union(_ a: Range<Int>, _ b: Range<Int>) -> Range<Int> {
+    min(a.lowerBound, b.lowerBound)..<max(a.upperBound, b.upperBound)
   }
 
   /// Cuts a shard where a slice is full or a group of samples ends. A shard without samples is one piece.

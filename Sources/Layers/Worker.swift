@@ -61,6 +61,8 @@ package final class Worker: @unchecked Sendable {
   package let parameters: UnsafePointer<Float>
   /// The stack on which the shards' parameter gradients of the current segment are added up; addressed like `parameters`.
   package private(set) var gradientSlots: UnsafeMutableBufferPointer<UnsafeMutablePointer<Float>>
+  /// The worker's shards, and their places on it.
+  package var shardPlaces: [Route.ShardPlace] = []
 
   /// - Parameter slots: the most slots that parameter gradients take.
   package init(
@@ -127,7 +129,7 @@ package final class Worker: @unchecked Sendable {
   package func addUpShards(
     _ parameter: Parameter, _ body: (_ shard: Int, _ gradient: UnsafeMutablePointer<Float>) -> Void
   ) {
-    for shard in route.shards {
+    for shard in shardPlaces {
       let gradient = gradients(shard.place) + parameter.offset
       gradient.update(repeating: 0, count: parameter.layout.count)
       body(shard.number, gradient)

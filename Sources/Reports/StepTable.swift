@@ -32,6 +32,8 @@ public struct StepTable: Encodable, Sendable {
   let threads: Int
   let processor: String
   let instruction_set: String
+  /// oneDNN's version.
+  let library: String
   let images_per_second: Double
   /// (Largest - smallest) / median of the steps' seconds.
   let spread: Double
@@ -71,6 +73,7 @@ public struct StepTable: Encodable, Sendable {
     threads = trainer.engine.grid.threads
     processor = InstructionSet.processor
     instruction_set = InstructionSet.name
+    library = InstructionSet.libraryVersion
     let seconds = benchmark.seconds
     images_per_second = Double(benchmark.globalBatchSize) / seconds
     spread = (benchmark.steps.max()! - benchmark.steps.min()!) / seconds

@@ -64,7 +64,7 @@ extension Engine {
       // Evaluation looks at no batch statistics, only at the loss, where the last segment ends.
       let meets = worker.mode == .training || number == plan.segments.count - 1
       if meets { for meeting in segment.forwardMeetings { meeting.open(worker) } }
-      for slice in worker.route.segments[number] where slice.count > 0 {
+      for slice in worker.route.segments[number].slices where slice.count > 0 {
         for operation in segment.operations {
           operation.forward(slice)
           observer?.finished(.forward(operation), worker: worker.index)
@@ -79,9 +79,10 @@ extension Engine {
   /// The same segments in reverse.
   private func backward(_ worker: Worker) throws {
     for (number, segment) in plan.segments.enumerated().reversed() {
-      placeGradients(segment, worker)
+      let route = worker.route.segments[number]
+      placeGradients(segment, route, worker)
       for meeting in segment.backwardMeetings { meeting.open(worker) }
-      for slice in worker.route.segments[number] {
+      for slice in route.slices {
         if slice.count > 0 { backward(slice, segment) } else { zeroGradients(slice, segment) }
       }
       for meeting in segment.backwardMeetings { try meeting.meet(worker) }

@@ -139,13 +139,14 @@ package final class Engine: @unchecked Sendable {
   }
 
   /// Where the gradients of a segment's shards are put together: the worker's nodes first, then scratch.
-  func placeGradients(_ segment: Plan.Segment, _ worker: Worker) {
-    let nodes = exchange.shardSums[worker.index].results.count
+  func placeGradients(_ segment: Plan.Segment, _ route: Route.Segment, _ worker: Worker) {
+    worker.shardPlaces = route.shards
+    let nodes = exchange.shardSums[worker.index].nodes.count
     for slot in worker.gradientSlots.indices {
       // Scratch has room for one segment; seen from the flat array's start it begins before it.
       worker.gradientSlots[slot] =
         slot < nodes
-        ? exchange.node(slot, worker: worker.index)
+        ? exchange.node(route.isReversed ? nodes - 1 - slot : slot, worker: worker.index)
         : memories[worker.index].segmentScratch(slot - nodes) - segment.parameters.lowerBound
     }
   }
@@ -158,10 +159,10 @@ private struct WorkerMemory: Sendable {
   private let gradients: AlignedBuffer<Float>
   private let segmentCount: Int
 
-  init(_ plan: Plan, _ shardSum: SumSchedule, samples: Int) {
+  init(_ plan: Plan, _ shardSum: RunSum, samples: Int) {
     arena = AlignedBuffer(count: plan.memory.count)
     segmentCount = plan.segments.map(\.parameters.count).max() ?? 0
-    parameters = AlignedBuffer(count: segmentCount * (shardSum.slotCount - shardSum.results.count))
+    parameters = AlignedBuffer(count: segmentCount * (shardSum.slotCount - shardSum.nodes.count))
     let slices = plan.segments.flatMap { segment in
       segment.operations.flatMap { $0.inputs.map { min(segment.sliceSize, samples) * $0.layout.sampleStride } }
     }

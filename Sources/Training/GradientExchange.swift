@@ -12,7 +12,7 @@ import Tensors
 final class GradientExchange: @unchecked Sendable {
   private let count: Int
   /// How a worker's shards add up to its nodes, by worker of this rank.
-  let shardSums: [SumSchedule]
+  let shardSums: [RunSum]
   /// How the nodes of this rank's workers add up to the rank's.
   private let rankSum: SumSchedule
   /// How the nodes of all ranks add up to the total.
@@ -34,10 +34,10 @@ final class GradientExchange: @unchecked Sendable {
     let grid = partition.grid
     let tree = partition.tree
     shardSums = (0..<grid.threads).map { index in
-      SumSchedule(tree, partition.shards(ofWorker: rank * grid.threads + index).map { $0..<$0 + 1 })
+      RunSum(tree, partition.shards(ofWorker: rank * grid.threads + index))
     }
-    nodes = shardSums.map { $0.results.map { _ in AlignedBuffer(count: parameterCount) } }
-    rankSum = SumSchedule(tree, shardSums.flatMap(\.results))
+    nodes = shardSums.map { $0.nodes.map { _ in AlignedBuffer(count: parameterCount) } }
+    rankSum = SumSchedule(tree, shardSums.flatMap(\.nodes))
     slices = (0..<grid.ranks).map { Self.slice($0, of: grid.ranks, 0..<parameterCount) }
     received = AlignedBuffer(count: grid.ranks > 1 ? slices[rank].count * partition.ranks.rootCount : 0)
     velocities = AlignedBuffer(count: slices[rank].count)

@@ -88,8 +88,9 @@ extension Engine {
       var record = StepProfile.Record(operations: count)
       var first = 0
       for (number, segment) in plan.segments.enumerated() {
-        placeGradients(segment, worker)
-        for slice in worker.route.segments[number] where slice.count > 0 {
+        let route = worker.route.segments[number]
+        placeGradients(segment, route, worker)
+        for slice in route.slices where slice.count > 0 {
           for (index, operation) in segment.operations.enumerated() {
             let forward = median { operation.forward(slice) }
             record.forward[first + index] += forward

@@ -24,14 +24,14 @@ import Training
     Case(count: 64, shards: 3, ranks: 5, threads: 1, statistics: []),
   ]
 
-  private func routes(_ c: Case, sliceSizes: [Int]) throws -> [(Worker, SumSchedule, Route)] {
+  private func routes(_ c: Case, sliceSizes: [Int]) throws -> [(Worker, RunSum, Route)] {
     let grid = WorkerGrid(ranks: c.ranks, threads: c.threads)
     let partition = BatchPartition(globalCount: c.count, shards: c.shards, grid: grid, statistics: c.statistics)
     let parameters = AlignedBuffer<Float>(count: 1)
     return try asRanks(c.ranks) { communicator in
       (0..<c.threads).map { index in
         let number = communicator.rank * c.threads + index
-        let sum = SumSchedule(partition.tree, partition.shards(ofWorker: number).map { $0..<$0 + 1 })
+        let sum = RunSum(partition.tree, partition.shards(ofWorker: number))
         let worker = Worker(
           index: index, grid: grid, communicator: communicator, barrier: Barrier(count: 1, patience: .oversubscribed),
           seed: 0, parameters: UnsafePointer(parameters.start), slots: sum.slotCount)
@@ -44,15 +44,16 @@ import Training
   @Test(arguments: cases) func slicesHoldEverySampleOnce(_ c: Case) throws {
     let sizes = [1, 2, 3, 7, 20, 1000]
     let routes = try routes(c, sliceSizes: sizes)
-    for (segment, size) in sizes.enumerated() {
+    for (number, size) in sizes.enumerated() {
       var next = 0
       for (worker, _, route) in routes {
-        let first = next
-        for slice in route.segments[segment] where slice.count > 0 {
+        let (first, segment) = (next, route.segments[number])
+        let slices = segment.isReversed ? segment.slices.reversed() : segment.slices
+        for slice in slices where slice.count > 0 {
           #expect(slice.samples.lowerBound == next && slice.count <= size)
           #expect(slice.localStart == next - first)
           var start = 0
-          for piece in slice.pieces {
+          for piece in slice.pieces.sorted(by: { $0.start < $1.start }) {
             #expect(piece.start == start && piece.count > 0)
             start += piece.count
           }
@@ -67,31 +68,35 @@ import Training
 
   /// Played with sets of shards in the place of gradients, the places leave the nodes of the shard tree.
   @Test(arguments: cases) func placesFollowTheTree(_ c: Case) throws {
-    for size in [1, 3, 7, 1000] {
-      for (worker, sum, route) in try routes(c, sliceSizes: [size]) {
+    let sizes = [1, 1, 3, 3, 7, 7, 1000, 1000]
+    for (worker, sum, route) in try routes(c, sliceSizes: sizes) {
+      for segment in route.segments {
         var slots = [[Range<Int>]](repeating: [], count: sum.slotCount)
         func merge(_ place: GradientPlace) {
           for upper in stride(from: place.slot, to: place.slot - place.merges, by: -1) {
             slots[upper - 1].append(contentsOf: slots[upper])
           }
         }
-        for piece in route.segments[0].flatMap({ Array($0.pieces) }) {
-          // Which samples a piece has says its slice; their number is enough here.
-          let samples = [0..<piece.count]
-          slots[piece.place.slot] = piece.place.adds ? slots[piece.place.slot] + samples : samples
-          merge(piece.place)
+        let nodes = segment.isReversed ? sum.nodes.reversed() : sum.nodes
+        for slice in segment.slices {
+          for piece in slice.pieces {
+            let start = slice.samples.lowerBound + piece.start
+            let samples = [start..<start + piece.count]
+            slots[piece.place.slot] = piece.place.adds ? slots[piece.place.slot] + samples : samples
+            merge(piece.place)
+          }
         }
-        let partition = route.partition
-        for (slot, node) in sum.results.enumerated() {
-          let count = partition.samples(ofShards: node).count
-          #expect(slots[slot].reduce(0) { $0 + $1.count } == count, "worker \(worker.number), node \(node)")
+        for (slot, node) in nodes.enumerated() {
+          let found = slots[slot].flatMap { Array($0) }.sorted()
+          #expect(found == Array(route.partition.samples(ofShards: node)), "worker \(worker.number), node \(node)")
         }
-        for shard in route.shards {
+        for shard in segment.shards {
           slots[shard.place.slot] = [shard.number..<shard.number + 1]
           merge(shard.place)
         }
-        for (slot, node) in sum.results.enumerated() {
-          #expect(slots[slot] == node.map { $0..<$0 + 1 }, "worker \(worker.number), node \(node)")
+        for (slot, node) in nodes.enumerated() {
+          let found = slots[slot].map(\.lowerBound).sorted()
+          #expect(found == Array(node), "worker \(worker.number), node \(node)")
         }
       }
     }
