@@ -17,7 +17,7 @@ extension Engine {
       guard plan.network.loss.totals(worker).loss.isFinite else { return }
       try backward(worker)
       try exchange.update(
-        parameters.start, plan.parameters, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
+        parameters.start, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
       observer?.finished(.update, worker: index)
     }
     let result = result(batch)

@@ -72,7 +72,7 @@ package final class Engine: @unchecked Sendable {
     // First, because oneDNN generates kernels for the number of OpenMP threads in force, which the team sets to one.
     let team = WorkerTeam(size: threads, patience: patience)
     let plan = try Plan(network, partitions: partitions, rank: communicator.rank, kernels: kernels)
-    let exchange = GradientExchange(partitions[0], parameterCount: plan.parameterCount, rank: communicator.rank)
+    let exchange = GradientExchange(partitions[0], plan, rank: communicator.rank)
     let samples = CompileTarget(partitions: partitions, rank: communicator.rank, sliceSize: 1).samplesPerWorker
     let memories = (0..<threads).map { WorkerMemory(plan, exchange.shardSums[$0], samples: samples) }
     let parameters = AlignedBuffer<Float>(count: plan.parameterCount)

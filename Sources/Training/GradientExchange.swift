@@ -11,6 +11,7 @@ import Tensors
 /// Sendable: workers write disjoint slices and meet at the barrier before they read each other's.
 final class GradientExchange: @unchecked Sendable {
   private let count: Int
+  private let layout: [UpdatedRange]
   /// How a worker's shards add up to its nodes, by worker of this rank.
   let shardSums: [RunSum]
   /// How the nodes of this rank's workers add up to the rank's.
@@ -27,8 +28,10 @@ final class GradientExchange: @unchecked Sendable {
   /// The optimizer's state, of this rank's slice.
   private let velocities: AlignedBuffer<Float>
 
-  init(_ partition: BatchPartition, parameterCount: Int, rank: Int) {
+  init(_ partition: BatchPartition, _ plan: Plan, rank: Int) {
+    let parameterCount = plan.parameterCount
     count = parameterCount
+    layout = plan.parameters.map { UpdatedRange($0) }
     self.rank = rank
     ranks = partition.ranks
     let grid = partition.grid
@@ -54,8 +57,7 @@ final class GradientExchange: @unchecked Sendable {
 
   /// Sums the gradients of all shards and updates the parameters; called by every worker.
   func update(
-    _ parameters: UnsafeMutablePointer<Float>, _ layout: [Parameter], _ optimizer: SGD, learningRate: Float,
-    batches: Int, _ worker: Worker
+    _ parameters: UnsafeMutablePointer<Float>, _ optimizer: SGD, learningRate: Float, batches: Int, _ worker: Worker
   ) throws {
     let threads = worker.grid.threads
     let (sources, schedule): ([UnsafePointer<Float>], SumSchedule)

@@ -25,19 +25,21 @@ public struct SGD: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - offset: the run's place in the flat array.
+  ///   - layout: the parameters' places, in order.
   ///   - batches: the batches that running statistics have seen, with this one.
   func update(
     _ parameters: UnsafeMutablePointer<Float>, _ gradients: UnsafeBufferPointer<Float>,
-    _ velocities: UnsafeMutablePointer<Float>, at offset: Int, _ layout: [Parameter], learningRate: Float, batches: Int
+    _ velocities: UnsafeMutablePointer<Float>, at offset: Int, _ layout: [UpdatedRange], learningRate: Float,
+    batches: Int
   ) {
     let run = offset..<offset + gradients.count
     var index = layout.partitioningIndex { $0.range.upperBound > run.lowerBound }
-    while index < layout.count, layout[index].offset < run.upperBound {
-      let parameter = layout[index]
+    while index < layout.count, layout[index].range.lowerBound < run.upperBound {
+      let (range, role) = (layout[index].range, layout[index].role)
       index += 1
-      let part = parameter.range.clamped(to: run)
+      let part = range.clamped(to: run)
       let gradient = gradients.baseAddress! + (part.lowerBound - offset)
-      switch parameter.role {
+      switch role {
       case .runningStatistic(let momentum):
         let rate = momentum ?? 1 / Float(batches)
         for i in 0..<part.count {
@@ -48,9 +50,21 @@ public struct SGD: Sendable, Equatable {
         SGDUpdate.apply(
           gradient, velocity: velocities + (part.lowerBound - offset), parameter: parameters + part.lowerBound,
           count: part.count, learningRate: learningRate, momentum: momentum,
-          weightDecay: decaysWeightsOnly && parameter.role != .weight ? 0 : weightDecay, nesterov: nesterov)
+          weightDecay: decaysWeightsOnly && role != .weight ? 0 : weightDecay, nesterov: nesterov)
       }
     }
+  }
+}
+
+/// A parameter's place and role, apart from the parameter: workers that counted references to the same objects at the
+/// same time would wait for each other.
+struct UpdatedRange: Sendable {
+  let range: Range<Int>
+  let role: Parameter.Role
+
+  init(_ parameter: Parameter) {
+    range = parameter.range
+    role = parameter.role
   }
 }
 
