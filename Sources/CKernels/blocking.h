@@ -62,6 +62,9 @@ static inline blocking blocking_of(const winograd_shape *s, long tiles) {
 
 typedef struct {
   long tiles;
+  // Output channels whose gradients are finished together: with several blocks of tiles all of them, because their sums go
+  // on from block to block.
+  int panel;
   long input_apart;
   long output_apart;
   long weight_apart;
@@ -69,6 +72,7 @@ typedef struct {
 
 static inline gradient_blocking gradient_blocking_of(const winograd_shape *s, long tiles) {
   const long block = tiles_per_block(s, tiles);
+  const int panel = block < tiles ? s->outputs : (int)min(64, s->outputs);
   return (gradient_blocking){
-      block, block * s->inputs + skew, block * s->outputs + skew, (long)s->inputs * s->outputs + skew};
+      block, panel, block * s->inputs + skew, block * s->outputs + skew, (long)s->inputs * panel + skew};
 }

@@ -75,17 +75,21 @@ INLINE void NAME(backward_weights_tiles)(
         STORE(bias_sum + o, LOAD(bias_sum + o) + sum);
       }
     }
-    for (int i = 0; i < points; i++)
-      NAME(multiply)(
-          v + i * k.input_apart, 1, inputs, w + i * k.output_apart, 2 * LANES, outputs, u + i * k.weight_apart,
-          2 * LANES, outputs, inputs, outputs, tiles, first > 0);
-  }
-  for (int o = 0; o < outputs; o += LANES)
-    for (int c = 0; c < inputs; c++) {
-      const long block = (long)(o / LANES) * (inputs / LANES) + c / LANES;
-      NAME(weight_gradient_patch)(
-          tile, u + (long)c * outputs + o, k.weight_apart, d_weight + (block * 9 * LANES + c % LANES) * LANES, adds);
+    for (int o = 0; o < outputs; o += k.panel) {
+      const int panel = (int)min(k.panel, outputs - o);
+      for (int i = 0; i < points; i++)
+        NAME(multiply)(
+            v + i * k.input_apart, 1, inputs, w + i * k.output_apart + o, 2 * LANES, outputs, u + i * k.weight_apart,
+            2 * LANES, k.panel, inputs, panel, tiles, first > 0);
+      if (first + tiles < g.tiles) continue;
+      for (int j = 0; j < panel; j += LANES)
+        for (int c = 0; c < inputs; c++) {
+          const long block = (long)((o + j) / LANES) * (inputs / LANES) + c / LANES;
+          NAME(weight_gradient_patch)(
+              tile, u + (long)c * k.panel + j, k.weight_apart, d_weight + (block * 9 * LANES + c % LANES) * LANES, adds);
+        }
     }
+  }
   if (d_bias)
     for (int o = 0; o < outputs; o += LANES)
       STORE(d_bias + o, adds ? LOAD(d_bias + o) + LOAD(bias_sum + o) : LOAD(bias_sum + o));
