@@ -2,9 +2,14 @@
 
 from html import escape
 
-WIDTH, LEFT, RIGHT, BAR, GAP = 860, 300, 120, 20, 30
+WIDTH, LEFT, RIGHT, BAR, GAP = 860, 240, 130, 20, 12
 # Okabe and Ito's palette, told apart by the colour-blind.
 COLOURS = {"first": "#999999", "other": "#56B4E9", "lockstep": "#D55E00"}
+
+
+def rate(row):
+    value = row["images_per_second"]
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def bars(rows, facts):
@@ -16,18 +21,19 @@ def bars(rows, facts):
     parts, y = [], 56
     for title, members in groups.items():
         parts.append(f'<text x="16" y="{y + 14}" class="title">{escape(title)}</text>')
+        y += BAR
         for index, row in enumerate(members):
             length = row["ratio_to_first"] * scale
             kind = "first" if index == 0 else "lockstep" if index == len(members) - 1 else "other"
             parts.append(
                 f'<text x="{LEFT - 8}" y="{y + 14}" class="name">{escape(row["contestant"])}</text>'
                 f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR - 4}" fill="{COLOURS[kind]}"/>'
-                f'<text x="{LEFT + length + 6:.1f}" y="{y + 13}">{row["images_per_second"]:,.0f}'
+                f'<text x="{LEFT + length + 6:.1f}" y="{y + 13}">{rate(row)}'
                 f' ({row["ratio_to_first"]:.2f}x)</text>')
             y += BAR
-        y += GAP - BAR
+        y += GAP
     caption = (f'{facts["cpu"]}, {facts["cpus"]} CPUs, PyTorch {facts["torch"]}, {facts["date"]},'
-               f' commit {facts["commit"]}; medians of alternating rounds')
+               f' commit {facts["commit"]}; ranks x threads; medians of alternating rounds')
     style = ("text{font:13px sans-serif;fill:#222}.title{font-weight:bold}.name{text-anchor:end}"
              "@media(prefers-color-scheme:dark){svg{background:#111}text{fill:#ddd}}")
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + 40}"'
