@@ -1,5 +1,18 @@
 // The passes: tiles in blocks that stay in cache, input channels in chunks, output channels in panels.
 
+// Some tiles' inputs, as [points, C / chunk, capacity, chunk].
+INLINE void NAME(transform_inputs)(
+    int tile, const winograd_shape *s, const grid *g, long first, long tiles, const float *x, float *v, int chunk,
+    long capacity, long apart) {
+  for (long t = 0; t < tiles; t++) {
+    const place p = place_of(g, first + t);
+    for (int c = 0; c < s->inputs; c += LANES)
+      NAME(input_patch)(
+          tile, x + ((long)p.sample * s->inputs + c) * s->height * s->width, s->height, s->width, p.row - s->padding,
+          p.column - s->padding, v + c / chunk * chunk * capacity + t * chunk + c % chunk, apart, 0);
+  }
+}
+
 INLINE void NAME(forward_tiles)(
     int tile, const winograd_shape *s, const float *x, const float *weight, int transposed, const float *bias,
     float *y, int samples, float *scratch) {
@@ -9,13 +22,7 @@ INLINE void NAME(forward_tiles)(
   float *const v = scratch, *const m = v + points * k.input_apart, *const u = m + points * k.output_apart;
   for (long first = 0; first < g.tiles; first += k.tiles) {
     const long tiles = min(k.tiles, g.tiles - first);
-    for (long t = 0; t < tiles; t++) {
-      const place p = place_of(&g, first + t);
-      for (int c = 0; c < inputs; c += LANES)
-        NAME(input_patch)(
-            tile, x + ((long)p.sample * inputs + c) * s->height * s->width, s->height, s->width, p.row - s->padding,
-            p.column - s->padding, v + c / k.chunk * k.chunk * k.tiles + t * k.chunk + c % k.chunk, k.input_apart, 0);
-    }
+    NAME(transform_inputs)(tile, s, &g, first, tiles, x, v, k.chunk, k.tiles, k.input_apart);
     float *chunk = u;
     for (int o = 0; o < outputs; o += k.panel) {
       const int panel = (int)min(k.panel, outputs - o);
@@ -61,12 +68,9 @@ INLINE void NAME(backward_weights_tiles)(
   for (int o = 0; o < outputs; o += LANES) STORE(bias_sum + o, (VEC){0});
   for (long first = 0; first < g.tiles; first += k.tiles) {
     const long tiles = min(k.tiles, g.tiles - first);
+    NAME(transform_inputs)(tile, s, &g, first, tiles, x, v, inputs, k.tiles, k.input_apart);
     for (long t = 0; t < tiles; t++) {
       const place p = place_of(&g, first + t);
-      for (int c = 0; c < inputs; c += LANES)
-        NAME(input_patch)(
-            tile, x + ((long)p.sample * inputs + c) * s->height * s->width, s->height, s->width, p.row - s->padding,
-            p.column - s->padding, v + t * inputs + c, k.input_apart, 0);
       for (int o = 0; o < outputs; o += LANES) {
         VEC sum = {0};
         NAME(gradient_patch)(

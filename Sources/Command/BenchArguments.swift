@@ -3,7 +3,7 @@ import Datasets
 import Tensors
 import Training
 
-/// A model, trained on noise to be measured.
+/// A model, and the noise on which it is measured or laid out.
 struct BenchArguments: ParsableArguments {
   @OptionGroup(title: "Model") var modelArguments: ModelArguments
 
