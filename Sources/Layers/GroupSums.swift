@@ -95,7 +95,7 @@ package final class GroupSums: @unchecked Sendable {
   private func firstRow(_ group: Int, _ shards: Range<Int>, _ worker: Worker) -> UnsafePointer<Double> {
     let partition = worker.route.partition
     let kind = partition.groups[kind]
-    let before = kind.piece(before: partition.shards(ofRank: worker.communicator.rank).lowerBound)
+    let before = kind.pieceCount(in: 0..<partition.shards(ofRank: worker.communicator.rank).lowerBound)
     return UnsafePointer(rows.start + (kind.piece(shard: shards.lowerBound, group: group) - before) * width)
   }
 }

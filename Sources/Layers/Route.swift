@@ -64,7 +64,7 @@ package final class Route: @unchecked Sendable {
         // A shard without samples is in no group.
         let group = piece.samples.isEmpty ? 0 : kind.group(of: piece.samples.lowerBound, shard: piece.shard)
         table[index] = group
-        table[kindCount + index] = kind.piece(shard: piece.shard, group: group) - kind.piece(before: firstOfRank)
+        table[kindCount + index] = kind.piece(shard: piece.shard, group: group) - kind.pieceCount(in: 0..<firstOfRank)
       }
       pieces.initializeElement(
         at: number,

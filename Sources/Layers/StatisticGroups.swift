@@ -102,9 +102,6 @@ package final class StatisticGroups: Sendable {
   /// The number of pieces in a run of shards.
   func pieceCount(in run: Range<Int>) -> Int { piecesBefore[run.upperBound] - piecesBefore[run.lowerBound] }
 
-  /// The number of pieces in the shards before one.
-  func piece(before shard: Int) -> Int { piecesBefore[shard] }
-
   /// The number of a shard's piece of a group among all pieces.
   func piece(shard: Int, group: Int) -> Int { piecesBefore[shard] + group - groupsOfShard[shard].lowerBound }
 

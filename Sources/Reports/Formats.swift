@@ -13,6 +13,18 @@ package enum Formats {
     return (number < 0 ? "-" : "") + String(digits)
   }
 
+  /// A table of plain values as JSON, with the same bytes for the same values.
+  package static func json(_ table: some Encodable) -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    return String(decoding: try! encoder.encode(table), as: UTF8.self)
+  }
+
+  /// Names without their repetitions, in order.
+  package static func unique(_ names: [String]) -> [String] {
+    names.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+  }
+
   /// A number with that many decimals.
   package static func fixed(_ number: Double, _ decimals: Int) -> String { String(format: "%.\(decimals)f", number) }
 

@@ -75,9 +75,7 @@ public struct NetworkTable: Encodable, Sendable {
 
   /// The table as JSON.
   public var json: String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    return String(decoding: try! encoder.encode(self), as: UTF8.self)
+    Formats.json(self)
   }
 
   /// The table as text.
@@ -88,7 +86,7 @@ public struct NetworkTable: Encodable, Sendable {
         "\(row.segment)", "\(segments[row.segment].slice_size)", row.name, row.kind,
         row.output.map(String.init).joined(separator: "x"), row.parameters > 0 ? Formats.grouped(row.parameters) : "",
         row.flops >= 10_000 ? Formats.fixed(Double(row.flops) / 1e6, 2) : "",
-        Self.unique(row.implementations).joined(separator: ", "),
+        Formats.unique(row.implementations).joined(separator: ", "),
       ])
     }
     return table.text(rightAligned: [0, 1, 5, 6]) + "\n" + summary
@@ -103,9 +101,5 @@ public struct NetworkTable: Encodable, Sendable {
     \(Formats.bytes(activation_bytes_per_worker)) of activations per worker, \
     \(Formats.bytes(parameter_bytes_per_rank)) of parameters per rank
     """
-  }
-
-  private static func unique(_ names: [String]) -> [String] {
-    names.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
   }
 }

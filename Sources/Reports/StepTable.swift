@@ -60,7 +60,7 @@ public struct StepTable: Encodable, Sendable {
       let (segment, operation) = numbered
       return Row(
         segment: segment, name: operation.name, kind: operation.kind,
-        kernels: operation.implementations.reduce(into: []) { if !$0.contains($1) { $0.append($1) } },
+        kernels: Formats.unique(operation.implementations),
         forward_ms: 1e3 * profile.forward[index], backward_ms: 1e3 * (profile.again[index] + profile.backward[index]),
         isolated_ms: 1e3 * (isolated.forward[index] + isolated.again[index] + isolated.backward[index]),
         gflop: 1e-9 * Double(samples * operation.flopsBothWays),
@@ -90,9 +90,7 @@ public struct StepTable: Encodable, Sendable {
   }
 
   public var json: String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    return String(decoding: try! encoder.encode(self), as: UTF8.self)
+    Formats.json(self)
   }
 
   public var text: String {
