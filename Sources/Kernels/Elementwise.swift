@@ -52,14 +52,22 @@ package enum Elementwise {
   package static func addRows(
     _ x: UnsafePointer<Float>, rows: Int, stride: Int, to sums: UnsafeMutablePointer<Float>, count: Int, adds: Bool
   ) {
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { total in
-      total.initialize(repeating: 0)
-      for i in 0..<rows { add(x + i * stride, to: total.baseAddress!, count: count) }
-      if adds {
-        add(total.baseAddress!, to: sums, count: count)
-      } else {
-        sums.update(from: total.baseAddress!, count: count)
-      }
+    func put<V: SIMD>(_ column: Int, _: V.Type) where V.Scalar == Float {
+      var total = V.zero
+      for i in 0..<rows { total += UnsafeRawPointer(x + i * stride + column).loadUnaligned(as: V.self) }
+      let sum = UnsafeMutableRawPointer(sums + column)
+      sum.storeBytes(of: adds ? sum.loadUnaligned(as: V.self) + total : total, as: V.self)
+    }
+    var column = 0
+    while column + 16 <= count {
+      put(column, SIMD16<Float>.self)
+      column += 16
+    }
+    while column < count {
+      var total: Float = 0
+      for i in 0..<rows { total += x[i * stride + column] }
+      sums[column] = adds ? sums[column] + total : total
+      column += 1
     }
   }
 

@@ -29,6 +29,23 @@ import Testing
     }
   }
 
+  /// Long rows too: 1,000 is ImageNet's number of classes.
+  @Test(arguments: [0, 1, 15, 16, 17, 100, 1_000])
+  func sumsOfRows(count: Int) {
+    let (rows, stride) = (5, count + 3)
+    let (x, before) = (LayerRun.random(rows * stride, number: 0), LayerRun.random(count, number: 1))
+    let source = buffer(x)
+    for adds in [false, true] {
+      let sums = buffer(before)
+      Elementwise.addRows(source.start, rows: rows, stride: stride, to: sums.start, count: count, adds: adds)
+      let expected = (0..<count).map { k in
+        (0..<rows).reduce(adds ? Double(before[k]) : 0) { $0 + Double(x[$1 * stride + k]) }
+      }
+      let error = zip(sums.elements, expected).map { abs(Double($0) - $1) }.max() ?? 0
+      #expect(sums.elements.count == count && error < 1e-5)
+    }
+  }
+
   @Test func sumWithAndWithoutRectifier() {
     let (x, residual) = (LayerRun.random(100, number: 0), LayerRun.random(100, number: 1))
     let (a, b, y) = (buffer(x), buffer(residual), buffer(x))
