@@ -3,6 +3,7 @@
 #include "CKernels.h"
 
 static inline long min(long a, long b) { return a < b ? a : b; }
+static inline long max(long a, long b) { return a > b ? a : b; }
 
 typedef struct {
   int tile;

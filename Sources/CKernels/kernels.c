@@ -9,6 +9,8 @@
 #define VEC NAME(vector)
 #define LOAD(address) (*(const VEC *)(address))
 #define STORE(address, value) (*(VEC *)(address) = (value))
+#define MASK NAME(mask)
+#define SELECT(which, a, b) ((VEC)(((MASK)(a) & (which)) | ((MASK)(b) & ~(which))))
 #define UNROLL _Pragma("clang loop unroll(full)")
 // Keeps the compiler from carrying dozens of addresses from one patch to the next.
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer))
@@ -71,4 +73,13 @@ size_t winograd_scratch(const winograd_shape *shape, int samples) {
   const long forward = f.input_apart + f.output_apart + f.weight_apart * (f.tiles < tiles ? panels * chunks : 1);
   const long backward = b.input_apart + b.output_apart + b.weight_apart;
   return (size_t)(points * (forward > backward ? forward : backward) + shape->outputs);
+}
+
+void max_pooling_forward(const pooling_shape *shape, const float *x, float *y, int samples) {
+  CHOOSE(pool_forward, shape->block)(shape, x, y, samples);
+}
+
+void max_pooling_backward(
+    const pooling_shape *shape, const float *x, const float *y, const float *dy, float *dx, int samples) {
+  CHOOSE(pool_backward, shape->block)(shape, x, y, dy, dx, samples);
 }

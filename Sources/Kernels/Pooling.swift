@@ -1,14 +1,9 @@
+import CKernels
 import COneDNN
 import Tensors
 
-/// The shapes and the kind of a pooling.
+/// The shapes of a pooling.
 package struct PoolingGeometry: Hashable, Sendable {
-  package enum Kind: Hashable, Sendable {
-    case max
-    case average(countsPadding: Bool)
-  }
-
-  package var kind: Kind
   package var input: ActivationLayout
   package var output: ActivationLayout
   package var kernelHeight: Int
@@ -17,10 +12,9 @@ package struct PoolingGeometry: Hashable, Sendable {
   package var padding: Int
 
   package init(
-    kind: Kind, input: ActivationLayout, output: ActivationLayout, kernelHeight: Int, kernelWidth: Int, stride: Int,
+    input: ActivationLayout, output: ActivationLayout, kernelHeight: Int, kernelWidth: Int, stride: Int,
     padding: Int
   ) {
-    self.kind = kind
     self.input = input
     self.output = output
     self.kernelHeight = kernelHeight
@@ -30,88 +24,98 @@ package struct PoolingGeometry: Hashable, Sendable {
   }
 }
 
-/// Max and average pooling, by oneDNN. x: [N, C, H, W], y: [N, C, H', W'].
-package final class PoolingKernel: Sendable {
-  package let geometry: PoolingGeometry
-  /// Bytes per sample of the record of which element was the largest; 0 for averages.
-  package let workspaceBytes: Int
-
+/// Average pooling, by oneDNN. x: [N, C, H, W], y: [N, C, H', W'].
+package final class AveragePoolingKernel: Sendable {
+  private let geometry: PoolingGeometry
+  private let countsPadding: Bool
   private let passes = Cache<Int, Passes>()
 
   private struct Passes: Sendable {
     let forward: Primitive
     let backward: Primitive
-    let workspaceBytes: Int
   }
 
-  package init(_ geometry: PoolingGeometry) {
+  /// - Parameter countsPadding: whether the zeros of the padding count as elements.
+  package init(_ geometry: PoolingGeometry, countsPadding: Bool) {
     self.geometry = geometry
-    workspaceBytes = geometry.passes(samples: 1).workspaceBytes
+    self.countsPadding = countsPadding
   }
 
-  /// y = the largest or the mean element under the kernel; the first of equals.
+  /// y = the mean element under the kernel.
   package func forward(
-    _ x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, workspace: UnsafeMutablePointer<UInt8>, samples: Int,
-    _ context: KernelContext
+    _ x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, samples: Int, _ context: KernelContext
   ) {
-    context.run(passes(samples).forward, x, y, workspaceBytes > 0 ? UnsafeRawPointer(workspace) : nil)
+    context.run(passes(samples).forward, x, y)
   }
 
-  /// dx = dy where the maximum was, or spread over the mean's elements.
+  /// dx = dy spread over the mean's elements.
   package func backward(
-    _ dy: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>, workspace: UnsafePointer<UInt8>, samples: Int,
-    _ context: KernelContext
+    _ dy: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>, samples: Int, _ context: KernelContext
   ) {
-    context.run(passes(samples).backward, dy, dx, workspaceBytes > 0 ? UnsafeRawPointer(workspace) : nil)
+    context.run(passes(samples).backward, dy, dx)
   }
 
-  private func passes(_ samples: Int) -> Passes {
-    passes.value(for: samples) {
-      let (forward, backward, bytes) = geometry.passes(samples: samples)
-      return Passes(forward: forward, backward: backward, workspaceBytes: bytes)
-    }
-  }
-}
+  private func passes(_ samples: Int) -> Passes { passes.value(for: samples) { make(samples) } }
 
-extension PoolingGeometry {
-  fileprivate func passes(samples: Int) -> (forward: Primitive, backward: Primitive, workspaceBytes: Int) {
-    var x = OneDNN.descriptor(input, samples: samples)
-    var y = OneDNN.descriptor(output, samples: samples)
-    let algorithm =
-      switch kind {
-      case .max: dnnl_pooling_max
-      case .average(countsPadding: true): dnnl_pooling_avg_include_padding
-      case .average(countsPadding: false): dnnl_pooling_avg_exclude_padding
-      }
-    let strides = OneDNN.dimensions([stride, stride])
-    let kernel = OneDNN.dimensions([kernelHeight, kernelWidth])
-    let near = OneDNN.dimensions([padding, padding])
+  private func make(_ samples: Int) -> Passes {
+    var x = OneDNN.descriptor(geometry.input, samples: samples)
+    var y = OneDNN.descriptor(geometry.output, samples: samples)
+    let algorithm = countsPadding ? dnnl_pooling_avg_include_padding : dnnl_pooling_avg_exclude_padding
+    let strides = OneDNN.dimensions([geometry.stride, geometry.stride])
+    let kernel = OneDNN.dimensions([geometry.kernelHeight, geometry.kernelWidth])
+    let near = OneDNN.dimensions([geometry.padding, geometry.padding])
     // The far padding that makes whole strides add up to the output; the rest of the input is left out, as in PyTorch.
-    let far = OneDNN.dimensions([
-      (output.shape.height - 1) * stride + kernelHeight - input.shape.height - padding,
-      (output.shape.width - 1) * stride + kernelWidth - input.shape.width - padding,
+    func far(_ output: Int, _ kernel: Int, _ input: Int) -> Int {
+      (output - 1) * geometry.stride + kernel - input - geometry.padding
+    }
+    let (input, output) = (geometry.input.shape, geometry.output.shape)
+    let rest = OneDNN.dimensions([
+      far(output.height, geometry.kernelHeight, input.height), far(output.width, geometry.kernelWidth, input.width),
     ])
     var forwardOperation = dnnl_pooling_desc_t()
     OneDNN.check(
       dnnl_pooling_forward_desc_init(
-        &forwardOperation, dnnl_forward_training, algorithm, &x, &y, strides, kernel, near, far),
+        &forwardOperation, dnnl_forward_training, algorithm, &x, &y, strides, kernel, near, rest),
       "dnnl_pooling_forward_desc_init")
     var backwardOperation = dnnl_pooling_desc_t()
     OneDNN.check(
-      dnnl_pooling_backward_desc_init(&backwardOperation, algorithm, &x, &y, strides, kernel, near, far),
+      dnnl_pooling_backward_desc_init(&backwardOperation, algorithm, &x, &y, strides, kernel, near, rest),
       "dnnl_pooling_backward_desc_init")
     guard let forward = PrimitiveDescriptor(forwardOperation),
       let backward = PrimitiveDescriptor(backwardOperation, hint: forward)
-    else { invariantFailure("oneDNN has no pooling for \(self)") }
-    var forwardArguments = [(DNNL_ARG_SRC, x), (DNNL_ARG_DST, y)]
-    var backwardArguments = [(DNNL_ARG_DIFF_DST, y), (DNNL_ARG_DIFF_SRC, x)]
-    var workspaceBytes = 0
-    if kind == .max {
-      var workspace = forward.layout(dnnl_query_workspace_md)
-      workspaceBytes = dnnl_memory_desc_get_size(&workspace)
-      forwardArguments.append((DNNL_ARG_WORKSPACE, workspace))
-      backwardArguments.append((DNNL_ARG_WORKSPACE, workspace))
-    }
-    return (Primitive(forward, forwardArguments), Primitive(backward, backwardArguments), workspaceBytes)
+    else { invariantFailure("oneDNN has no pooling for \(geometry)") }
+    return Passes(
+      forward: Primitive(forward, [(DNNL_ARG_SRC, x), (DNNL_ARG_DST, y)]),
+      backward: Primitive(backward, [(DNNL_ARG_DIFF_DST, y), (DNNL_ARG_DIFF_SRC, x)]))
+  }
+}
+
+/// Max pooling. x: [N, C, H, W], y: [N, C, H', W'].
+///
+/// Our own, because oneDNN's takes ten times as long on AVX2 and wants a record of which element was the largest.
+package enum MaxPoolingKernel {
+  /// y = the largest element under the kernel.
+  package static func forward(
+    _ x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, _ geometry: PoolingGeometry, samples: Int
+  ) {
+    withUnsafePointer(to: geometry.cShape) { max_pooling_forward($0, x, y, Int32(samples)) }
+  }
+
+  /// dx = dy where the maximum was; the first of equals.
+  package static func backward(
+    _ dy: UnsafePointer<Float>, x: UnsafePointer<Float>, y: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>,
+    _ geometry: PoolingGeometry, samples: Int
+  ) {
+    withUnsafePointer(to: geometry.cShape) { max_pooling_backward($0, x, y, dy, dx, Int32(samples)) }
+  }
+}
+
+extension PoolingGeometry {
+  fileprivate var cShape: pooling_shape {
+    pooling_shape(
+      block: Int32(input.block), channels: Int32(input.paddedChannels), height: Int32(input.shape.height),
+      width: Int32(input.shape.width), output_height: Int32(output.shape.height),
+      output_width: Int32(output.shape.width), kernel_height: Int32(kernelHeight), kernel_width: Int32(kernelWidth),
+      stride: Int32(stride), padding: Int32(padding))
   }
 }

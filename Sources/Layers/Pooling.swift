@@ -17,7 +17,8 @@ public struct MaxPooling: Layer {
   }
 
   public func build(_ x: Value, in network: NetworkBuilder) throws -> Value {
-    try PoolingOperation.build(.max, x, kernel, kernel, stride, padding, network)
+    let pooling = try Pooling(x, kernel, kernel, stride, padding, network)
+    return network.append(MaxPoolingOperation(network.path, pooling))
   }
 }
 
@@ -39,8 +40,8 @@ public struct AveragePooling: Layer {
   }
 
   public func build(_ x: Value, in network: NetworkBuilder) throws -> Value {
-    try PoolingOperation.build(
-      .average(countsPadding: countsPadding), x, kernel, kernel, stride, padding, network)
+    let pooling = try Pooling(x, kernel, kernel, stride, padding, network)
+    return network.append(AveragePoolingOperation(network.path, pooling, countsPadding: countsPadding))
   }
 }
 
@@ -50,21 +51,20 @@ public struct GlobalAveragePooling: Layer {
 
   public func build(_ x: Value, in network: NetworkBuilder) throws -> Value {
     if x.shape.positions == 1 { return x }
-    return try PoolingOperation.build(
-      .average(countsPadding: false), x, x.shape.height, x.shape.width, 1, 0, network)
+    let pooling = try Pooling(x, x.shape.height, x.shape.width, 1, 0, network)
+    return network.append(AveragePoolingOperation(network.path, pooling, countsPadding: false))
   }
 }
 
-final class PoolingOperation: Operation, @unchecked Sendable {
-  let wiring: Wiring
-  private let kernel: PoolingKernel
-  /// Per worker: which element was the largest.
-  private var workspaces: [AlignedBuffer<UInt8>] = []
+/// What poolings have in common: both activations and the window between them.
+private struct Pooling {
+  let x: Value
+  let y: Value
+  let geometry: PoolingGeometry
 
-  static func build(
-    _ kind: PoolingGeometry.Kind, _ x: Value, _ height: Int, _ width: Int, _ stride: Int, _ padding: Int,
-    _ network: NetworkBuilder
-  ) throws -> Value {
+  init(
+    _ x: Value, _ height: Int, _ width: Int, _ stride: Int, _ padding: Int, _ network: NetworkBuilder
+  ) throws {
     guard min(height, width, stride) > 0, padding >= 0, 2 * padding <= min(height, width) else {
       throw network.error("a pooling's kernel and stride must be positive, its padding at most half the kernel")
     }
@@ -73,43 +73,66 @@ final class PoolingOperation: Operation, @unchecked Sendable {
         "a pooling kernel of \(height)x\(width) does not fit into an image of \(x.shape); the network needs larger images"
       )
     }
-    let x = network.blocked(x)
-    let shape = SampleShape(
-      channels: x.shape.channels, height: (x.shape.height + 2 * padding - height) / stride + 1,
-      width: (x.shape.width + 2 * padding - width) / stride + 1)
-    let y = network.value(shape)
-    let geometry = PoolingGeometry(
-      kind: kind, input: x.layout, output: y.layout, kernelHeight: height, kernelWidth: width, stride: stride,
+    self.x = network.blocked(x)
+    y = network.value(
+      SampleShape(
+        channels: x.shape.channels, height: (x.shape.height + 2 * padding - height) / stride + 1,
+        width: (x.shape.width + 2 * padding - width) / stride + 1))
+    geometry = PoolingGeometry(
+      input: self.x.layout, output: y.layout, kernelHeight: height, kernelWidth: width, stride: stride,
       padding: padding)
-    return network.append(PoolingOperation(network.path, geometry, x, y))
   }
 
-  private init(_ name: String, _ geometry: PoolingGeometry, _ x: Value, _ y: Value) {
-    kernel = PoolingKernel(geometry)
-    wiring = Wiring(name, [x], y)
+  func wiring(_ name: String) -> Wiring { Wiring(name, [x], y) }
+  var size: String { "\(geometry.kernelHeight)x\(geometry.kernelWidth)" }
+  var flopsPerSample: Int { y.shape.count * geometry.kernelHeight * geometry.kernelWidth }
+}
+
+private final class MaxPoolingOperation: Operation {
+  let wiring: Wiring
+  private let pooling: Pooling
+
+  init(_ name: String, _ pooling: Pooling) {
+    self.pooling = pooling
+    wiring = pooling.wiring(name)
   }
 
-  var kind: String {
-    "\(kernel.geometry.kind == .max ? "Max" : "Average")Pooling \(kernel.geometry.kernelHeight)x\(kernel.geometry.kernelWidth)"
-  }
-  var flopsPerSample: Int { output.shape.count * kernel.geometry.kernelHeight * kernel.geometry.kernelWidth }
-
-  func compile(_ target: CompileTarget) {
-    workspaces = (0..<target.workers).map { _ in AlignedBuffer(count: target.samplesPerWorker * kernel.workspaceBytes) }
-  }
-
-  private func workspace(_ slice: Slice) -> UnsafeMutablePointer<UInt8> {
-    workspaces[slice.worker.index].start + slice.localStart * kernel.workspaceBytes
-  }
+  var kind: String { "MaxPooling \(pooling.size)" }
+  var backwardReadsInputs: Bool { true }
+  var backwardReadsOutput: Bool { true }
+  var flopsPerSample: Int { pooling.flopsPerSample }
 
   func forward(_ slice: Slice) {
-    kernel.forward(
-      slice[inputs[0]], y: slice[output], workspace: workspace(slice), samples: slice.count, slice.kernels)
+    MaxPoolingKernel.forward(slice[inputs[0]], y: slice[output], pooling.geometry, samples: slice.count)
   }
 
   func backward(_ slice: Slice) {
     guard let dx = slice.inputGradient(self, 0) else { return }
-    kernel.backward(
-      slice.gradient(output), dx: dx, workspace: workspace(slice), samples: slice.count, slice.kernels)
+    MaxPoolingKernel.backward(
+      slice.gradient(output), x: slice[inputs[0]], y: slice[output], dx: dx, pooling.geometry, samples: slice.count)
+  }
+}
+
+private final class AveragePoolingOperation: Operation {
+  let wiring: Wiring
+  private let pooling: Pooling
+  private let kernel: AveragePoolingKernel
+
+  init(_ name: String, _ pooling: Pooling, countsPadding: Bool) {
+    self.pooling = pooling
+    kernel = AveragePoolingKernel(pooling.geometry, countsPadding: countsPadding)
+    wiring = pooling.wiring(name)
+  }
+
+  var kind: String { "AveragePooling \(pooling.size)" }
+  var flopsPerSample: Int { pooling.flopsPerSample }
+
+  func forward(_ slice: Slice) {
+    kernel.forward(slice[inputs[0]], y: slice[output], samples: slice.count, slice.kernels)
+  }
+
+  func backward(_ slice: Slice) {
+    guard let dx = slice.inputGradient(self, 0) else { return }
+    kernel.backward(slice.gradient(output), dx: dx, samples: slice.count, slice.kernels)
   }
 }

@@ -67,3 +67,29 @@ void winograd_forward(
 void winograd_backward_weights(
     const winograd_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
     float *scratch);
+
+// MARK: - Max pooling
+
+/// Activations are [n, C/b, H, W, b].
+typedef struct {
+  /// b, 8 or 16.
+  int block;
+  /// C, whole blocks.
+  int channels;
+  int height;
+  int width;
+  int output_height;
+  int output_width;
+  int kernel_height;
+  int kernel_width;
+  int stride;
+  /// What a window may hang over the image on every side, at most half of it.
+  int padding;
+} pooling_shape;
+
+/// y = the largest element of each window; NaN if there is one.
+void max_pooling_forward(const pooling_shape *shape, const float *x, float *y, int samples);
+
+/// dx = dy where a window's largest element was, the first of equals, found again by comparing.
+void max_pooling_backward(
+    const pooling_shape *shape, const float *x, const float *y, const float *dy, float *dx, int samples);
