@@ -4,7 +4,7 @@ import Layers
 import Tensors
 
 extension Engine {
-  /// One step of training: forward, loss, backward, update.
+  /// One step of training: forward, loss, backward with the update of what it has left behind.
   ///
   /// - Throws: `SharedError` if the loss is not finite; the parameters are then those before the step.
   package func train(_ batch: Batch, learningRate: Float) throws -> BatchResult {
@@ -15,9 +15,8 @@ extension Engine {
       observer?.finished(.preparation, worker: index)
       try forward(worker)
       guard plan.network.loss.totals(worker).loss.isFinite else { return }
-      try backward(worker)
-      try exchange.update(
-        parameters.start, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
+      try backward(worker, learningRate: learningRate)
+      try exchange.gatherParameters(parameters.start, worker)
       observer?.finished(.update, worker: index)
     }
     let result = result(batch)
@@ -76,11 +75,11 @@ extension Engine {
     }
   }
 
-  /// The same segments in reverse.
-  private func backward(_ worker: Worker) throws {
+  /// The same segments in reverse; nothing reads a segment's parameters after its turn, so that they are updated at once.
+  private func backward(_ worker: Worker, learningRate: Float) throws {
     for (number, segment) in plan.segments.enumerated().reversed() {
       let route = worker.route.segments[number]
-      placeGradients(segment, route, worker)
+      placeGradients(ofSegment: number, worker)
       for meeting in segment.backwardMeetings { meeting.open(worker) }
       for slice in route.slices {
         if slice.count > 0 { backward(slice, segment) } else { zeroGradients(slice, segment) }
@@ -89,6 +88,9 @@ extension Engine {
       observer?.finished(.meeting, worker: worker.index)
       for operation in segment.operations { operation.finishBackward(worker) }
       observer?.finished(.addition, worker: worker.index)
+      try exchange.update(
+        segment: number, parameters.start, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
+      observer?.finished(.update, worker: worker.index)
     }
   }
 

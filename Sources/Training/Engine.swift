@@ -139,15 +139,16 @@ package final class Engine: @unchecked Sendable {
   }
 
   /// Where the gradients of a segment's shards are put together: the worker's nodes first, then scratch.
-  func placeGradients(_ segment: Plan.Segment, _ route: Route.Segment, _ worker: Worker) {
+  func placeGradients(ofSegment number: Int, _ worker: Worker) {
+    let route = worker.route.segments[number]
     worker.shardPlaces = route.shards
     let nodes = exchange.shardSums[worker.index].nodes.count
     for slot in worker.gradientSlots.indices {
       // Scratch has room for one segment; seen from the flat array's start it begins before it.
       worker.gradientSlots[slot] =
         slot < nodes
-        ? exchange.node(route.isReversed ? nodes - 1 - slot : slot, worker: worker.index)
-        : memories[worker.index].segmentScratch(slot - nodes) - segment.parameters.lowerBound
+        ? exchange.node(route.isReversed ? nodes - 1 - slot : slot, worker: worker.index, segment: number)
+        : memories[worker.index].segmentScratch(slot - nodes) - plan.segments[number].parameters.lowerBound
     }
   }
 }

@@ -5,45 +5,69 @@ import Tensors
 /// The update: gradients are reduce-scattered, each worker updates its slice of the parameters with its slice of the
 /// optimizer's state, and the parameters are all-gathered.
 ///
-/// Everything is summed in the order of the shard tree. A worker has already added its shards up to the fewest nodes;
-/// here the nodes of a rank's workers are joined, the roots of all ranks travel, and each slice's owner adds them up.
+/// A segment's parameters are updated as soon as its backward pass is over, while their gradients are still in a cache
+/// and before the next segment takes their memory. Everything is summed in the order of the shard tree: a worker has
+/// already added its shards up to the fewest nodes; here the nodes of a rank's workers are joined, the roots of all ranks
+/// travel, and each slice's owner adds them up.
 ///
 /// Sendable: workers write disjoint slices and meet at the barrier before they read each other's.
 final class GradientExchange: @unchecked Sendable {
-  private let count: Int
-  private let layout: [UpdatedRange]
   /// How a worker's shards add up to its nodes, by worker of this rank.
   let shardSums: [RunSum]
+  private let layout: [UpdatedRange]
+  private let segments: [Segment]
   /// How the nodes of this rank's workers add up to the rank's.
   private let rankSum: SumSchedule
   /// How the nodes of all ranks add up to the total.
   private let ranks: TreePartition
-  /// Each rank's slice of the flat array.
-  private let slices: [Range<Int>]
   private let rank: Int
-  /// Gradient arrays, one per node of each worker of this rank.
-  private let nodes: [[AlignedBuffer<Float>]]
-  /// The other ranks' nodes of this rank's slice.
+  /// Gradients of two segments, because a worker may begin one while another still reads the one before: one array per
+  /// node of each worker of this rank.
+  private let nodes: [[[AlignedBuffer<Float>]]]
+  /// The other ranks' nodes of this rank's slice of a segment.
   private let received: AlignedBuffer<Float>
-  /// The optimizer's state, of this rank's slice.
+  /// The optimizer's state of this rank's slices.
   private let velocities: AlignedBuffer<Float>
 
+  /// A segment's part of the flat parameter array.
+  private struct Segment {
+    let range: Range<Int>
+    /// Each rank's slice.
+    let slices: [Range<Int>]
+    /// Where the velocities of this rank's slice begin.
+    let velocities: Int
+    /// Which of the two sets of arrays its gradients take.
+    let side: Int
+  }
+
   init(_ partition: BatchPartition, _ plan: Plan, rank: Int) {
-    let parameterCount = plan.parameterCount
-    count = parameterCount
     layout = plan.parameters.map { UpdatedRange($0) }
     self.rank = rank
     ranks = partition.ranks
     let grid = partition.grid
     let tree = partition.tree
-    shardSums = (0..<grid.threads).map { index in
+    let shardSums = (0..<grid.threads).map { index in
       RunSum(tree, partition.shards(ofWorker: rank * grid.threads + index))
     }
-    nodes = shardSums.map { $0.nodes.map { _ in AlignedBuffer(count: parameterCount) } }
+    self.shardSums = shardSums
     rankSum = SumSchedule(tree, shardSums.flatMap(\.nodes))
-    slices = (0..<grid.ranks).map { Self.slice($0, of: grid.ranks, 0..<parameterCount) }
-    received = AlignedBuffer(count: grid.ranks > 1 ? slices[rank].count * partition.ranks.rootCount : 0)
-    velocities = AlignedBuffer(count: slices[rank].count)
+    var segments: [Segment] = []
+    var (velocityCount, side) = (0, 0)
+    for segment in plan.segments {
+      let range = segment.parameters
+      let slices = (0..<grid.ranks).map { Self.slice($0, of: grid.ranks, range) }
+      segments.append(Segment(range: range, slices: slices, velocities: velocityCount, side: side))
+      velocityCount += slices[rank].count
+      if !range.isEmpty { side = 1 - side }
+    }
+    self.segments = segments
+    nodes = (0..<2).map { side in
+      let count = segments.filter { $0.side == side }.map(\.range.count).max() ?? 0
+      return shardSums.map { $0.nodes.map { _ in AlignedBuffer(count: count) } }
+    }
+    let longest = segments.map { $0.slices[rank].count }.max() ?? 0
+    received = AlignedBuffer(count: grid.ranks > 1 ? longest * partition.ranks.rootCount : 0)
+    velocities = AlignedBuffer(count: velocityCount)
   }
 
   /// Part `index` of `count` parts of a run, cut at cache lines.
@@ -52,79 +76,102 @@ final class GradientExchange: @unchecked Sendable {
     return cut(index)..<cut(index + 1)
   }
 
-  /// The array of one of a worker's nodes.
-  func node(_ slot: Int, worker: Int) -> UnsafeMutablePointer<Float> { nodes[worker][slot].start }
+  /// The array of one of a worker's nodes for a segment's gradients, from where the flat array would start.
+  func node(_ slot: Int, worker: Int, segment number: Int) -> UnsafeMutablePointer<Float> {
+    let segment = segments[number]
+    return nodes[segment.side][worker][slot].start - segment.range.lowerBound
+  }
 
-  /// Sums the gradients of all shards and updates the parameters; called by every worker.
+  private func nodes(_ number: Int) -> [UnsafeMutablePointer<Float>] {
+    shardSums.indices.flatMap { worker in
+      shardSums[worker].nodes.indices.map { node($0, worker: worker, segment: number) }
+    }
+  }
+
+  // MARK: - The update
+
+  /// Sums a segment's gradients over all shards and updates its parameters; called by every worker when it has finished
+  /// the segment's backward pass.
   func update(
-    _ parameters: UnsafeMutablePointer<Float>, _ optimizer: SGD, learningRate: Float, batches: Int, _ worker: Worker
+    segment number: Int, _ parameters: UnsafeMutablePointer<Float>, _ optimizer: SGD, learningRate: Float,
+    batches: Int, _ worker: Worker
   ) throws {
+    let segment = segments[number]
+    if segment.range.isEmpty { return }
     let threads = worker.grid.threads
     let (sources, schedule): ([UnsafePointer<Float>], SumSchedule)
     try worker.barrier.wait()
     if worker.communicator.size == 1 {
-      (sources, schedule) = (nodes.joined().map { UnsafePointer($0.start) }, rankSum)
+      (sources, schedule) = (nodes(number).map { UnsafePointer($0) }, rankSum)
     } else {
-      try joinWorkers(worker)
+      try joinWorkers(number, worker)
       if worker.index == 0 {
         try worker.communicator.exchangeSlices(
-          of: rankNodes.map { UnsafePointer($0) }, ranks, slices: slices, received: received.start)
+          of: nodes(number).prefix(rankSum.results.count).map { UnsafePointer($0) }, ranks, slices: segment.slices,
+          received: received.start)
       }
       try worker.barrier.wait()
       // Rows of what was received hold only this rank's slice; seen from the flat array's start they begin before it.
-      let row = slices[rank].count
-      sources = (0..<ranks.rootCount).map { UnsafePointer(received.start + $0 * row - slices[rank].lowerBound) }
+      let slice = segment.slices[rank]
+      sources = (0..<ranks.rootCount).map { UnsafePointer(received.start + $0 * slice.count - slice.lowerBound) }
       schedule = ranks.schedule
     }
-    let mine = Self.slice(worker.index, of: threads, slices[rank])
+    let velocities = velocities.start + (segment.velocities - segment.slices[rank].lowerBound)
+    let mine = Self.slice(worker.index, of: threads, segment.slices[rank])
     TreeSum.fold(schedule, sources, mine) { _, offset, gradients in
       optimizer.update(
-        parameters, gradients, velocities.start + (offset - slices[rank].lowerBound), at: offset, layout,
-        learningRate: learningRate, batches: batches)
+        parameters, gradients, velocities + offset, at: offset, layout, learningRate: learningRate, batches: batches)
     }
+  }
+
+  /// Completes the parameters on every rank; called by every worker when all segments are updated.
+  func gatherParameters(_ parameters: UnsafeMutablePointer<Float>, _ worker: Worker) throws {
     try worker.barrier.wait()
-    if worker.communicator.size > 1 {
-      if worker.index == 0 { try allGather(parameters, worker.communicator) }
-      try worker.barrier.wait()
-    }
+    guard worker.communicator.size > 1 else { return }
+    if worker.index == 0 { try allGather(parameters, worker.communicator) }
+    try worker.barrier.wait()
   }
 
-  /// The arrays that hold the rank's nodes once its workers' are joined.
-  private var rankNodes: [UnsafeMutablePointer<Float>] {
-    nodes.joined().prefix(rankSum.results.count).map(\.start)
-  }
-
-  /// Adds the nodes of this rank's workers up to the rank's, each worker a slice of the whole array.
-  private func joinWorkers(_ worker: Worker) throws {
+  /// Adds the nodes of this rank's workers up to the rank's, in the first of the arrays, each worker a part of them.
+  private func joinWorkers(_ number: Int, _ worker: Worker) throws {
     guard worker.grid.threads > 1 else { return }
-    let sources = nodes.joined().map { UnsafePointer($0.start) }
-    let targets = rankNodes
+    let arrays = nodes(number)
+    let mine = Self.slice(worker.index, of: worker.grid.threads, segments[number].range)
     // In place: every source of a chunk has been read when the chunk's sums are written.
-    TreeSum.fold(rankSum, sources, Self.slice(worker.index, of: worker.grid.threads, 0..<count)) { root, offset, sums in
-      (targets[root] + offset).update(from: sums.baseAddress!, count: sums.count)
+    TreeSum.fold(rankSum, arrays.map { UnsafePointer($0) }, mine) { root, offset, sums in
+      (arrays[root] + offset).update(from: sums.baseAddress!, count: sums.count)
     }
     try worker.barrier.wait()
   }
 
-  /// Completes an array of which each rank has its slice.
+  /// Completes a flat array of which each rank has its slices.
   private func allGather(_ array: UnsafeMutablePointer<Float>, _ communicator: any Communicator) throws {
-    try communicator.allGather(
-      UnsafeMutableRawBufferPointer(start: array, count: count * MemoryLayout<Float>.size),
-      counts: slices.map { $0.count * MemoryLayout<Float>.size })
+    for segment in segments where !segment.range.isEmpty {
+      try communicator.allGather(
+        UnsafeMutableRawBufferPointer(
+          start: array + segment.range.lowerBound, count: segment.range.count * MemoryLayout<Float>.size),
+        counts: segment.slices.map { $0.count * MemoryLayout<Float>.size })
+    }
   }
 
   // MARK: - The optimizer's state, between steps
 
   /// The velocities of all parameters, on every rank.
   func gatheredVelocities(_ communicator: any Communicator) throws -> AlignedBuffer<Float> {
-    let all = AlignedBuffer<Float>(count: count)
-    (all.start + slices[rank].lowerBound).update(from: velocities.start, count: slices[rank].count)
+    let all = AlignedBuffer<Float>(count: segments.last?.range.upperBound ?? 0)
+    for segment in segments {
+      let slice = segment.slices[rank]
+      (all.start + slice.lowerBound).update(from: velocities.start + segment.velocities, count: slice.count)
+    }
     try allGather(all.start, communicator)
     return all
   }
 
-  /// Takes this rank's slice of the velocities of all parameters.
+  /// Takes this rank's slices of the velocities of all parameters.
   func takeVelocities(_ all: UnsafePointer<Float>) {
-    velocities.start.update(from: all + slices[rank].lowerBound, count: slices[rank].count)
+    for segment in segments {
+      let slice = segment.slices[rank]
+      (velocities.start + segment.velocities).update(from: all + slice.lowerBound, count: slice.count)
+    }
   }
 }

@@ -89,7 +89,7 @@ extension Engine {
       var first = 0
       for (number, segment) in plan.segments.enumerated() {
         let route = worker.route.segments[number]
-        placeGradients(segment, route, worker)
+        placeGradients(ofSegment: number, worker)
         for slice in route.slices where slice.count > 0 {
           for (index, operation) in segment.operations.enumerated() {
             let forward = median { operation.forward(slice) }
