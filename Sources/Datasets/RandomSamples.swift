@@ -5,7 +5,7 @@ extension Dataset {
   /// 2,048 training samples of noise with random labels, for measuring and testing.
   ///
   /// Values have mean 0 and variance 1: the sum of a random word's four bytes, nearly normal (Irwin and Hall's
-  /// distribution). At most 64 MiB are stored: of large samples there are fewer different ones, which repeat together
+  /// distribution). At most 32 MiB are stored: of large samples there are fewer different ones, which repeat together
   /// with their labels, so that even these can be learned by heart.
   ///
   /// - Throws: `LockstepError` if the shape or the number of classes is missing.
@@ -17,7 +17,7 @@ extension Dataset {
       throw LockstepError("random cannot make samples \(shape) of \(classCount) classes: every extent must be above 0")
     }
     let count = 2_048
-    let storedCount = min(count, max(1, (1 << 24) / shape.count))
+    let storedCount = min(count, max(1, (1 << 23) / shape.count))
     let values: [Float] = filledConcurrently(count: storedCount, each: shape.count) { sample, values in
       var random = KeyedRandom(seed: seed, .data, 0, sample)
       for i in values.indices { values[i] = random.roughlyNormal() }

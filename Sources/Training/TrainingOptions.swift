@@ -34,8 +34,10 @@ public struct TrainingOptions: Sendable {
 
   /// The number of shards if none is asked for: a function of the batch size alone.
   ///
-  /// Eight, but never fewer than two samples per shard where the batch allows it.
-  public static func defaultShards(globalBatchSize: Int) -> Int { max(1, min(8, globalBatchSize / 2)) }
+  /// One for every 16 samples, but at least 4, for as many workers, and at most 8: kernels want large shards.
+  public static func defaultShards(globalBatchSize: Int) -> Int {
+    min(globalBatchSize, max(4, min(8, globalBatchSize / 16)))
+  }
 
   var effectiveShards: Int { shards ?? Self.defaultShards(globalBatchSize: globalBatchSize) }
 
