@@ -23,51 +23,55 @@ final class GradientExchange: @unchecked Sendable {
   private let rank: Int
   /// Gradients of two segments, because a worker may begin one while another still reads the one before: one array per
   /// node of each worker of this rank.
-  private let nodes: [[[AlignedBuffer<Float>]]]
+  private let gradients: [[[AlignedBuffer<Float>]]]
   /// The other ranks' nodes of this rank's slice of a segment.
   private let received: AlignedBuffer<Float>
   /// The optimizer's state of this rank's slices.
   private let velocities: AlignedBuffer<Float>
 
-  /// A segment's part of the flat parameter array.
+  /// A segment's part of the flat parameter array, and its gradients, addressed from where the flat array would start.
   private struct Segment {
     let range: Range<Int>
     /// Each rank's slice.
     let slices: [Range<Int>]
     /// Where the velocities of this rank's slice begin.
     let velocities: Int
-    /// Which of the two sets of arrays its gradients take.
-    let side: Int
+    /// The arrays of this rank's nodes, by worker.
+    let nodes: [[UnsafeMutablePointer<Float>]]
+    /// What is added up to the total of this rank's slice.
+    let sources: [UnsafePointer<Float>]
   }
 
   init(_ partition: BatchPartition, _ plan: Plan, rank: Int) {
-    layout = plan.parameters.map { UpdatedRange($0) }
-    self.rank = rank
-    ranks = partition.ranks
-    let grid = partition.grid
-    let tree = partition.tree
+    let (grid, tree, ranks) = (partition.grid, partition.tree, partition.ranks)
     let shardSums = (0..<grid.threads).map { index in
       RunSum(tree, partition.shards(ofWorker: rank * grid.threads + index))
     }
-    self.shardSums = shardSums
-    rankSum = SumSchedule(tree, shardSums.flatMap(\.nodes))
-    var segments: [Segment] = []
-    var (velocityCount, side) = (0, 0)
-    for segment in plan.segments {
-      let range = segment.parameters
-      let slices = (0..<grid.ranks).map { Self.slice($0, of: grid.ranks, range) }
-      segments.append(Segment(range: range, slices: slices, velocities: velocityCount, side: side))
-      velocityCount += slices[rank].count
-      if !range.isEmpty { side = 1 - side }
+    let ranges = plan.segments.map(\.parameters)
+    // Segments without parameters take no part in the alternation, because workers do not meet at their end.
+    let sides = ranges.indices.map { number in ranges[..<number].count { !$0.isEmpty } % 2 }
+    let gradients = (0..<2).map { side in
+      let count = zip(ranges, sides).filter { $0.1 == side }.map(\.0.count).max() ?? 0
+      return shardSums.map { $0.nodes.map { _ in AlignedBuffer<Float>(count: count) } }
     }
-    self.segments = segments
-    nodes = (0..<2).map { side in
-      let count = segments.filter { $0.side == side }.map(\.range.count).max() ?? 0
-      return shardSums.map { $0.nodes.map { _ in AlignedBuffer(count: count) } }
+    let slices = ranges.map { range in (0..<grid.ranks).map { Self.slice($0, of: grid.ranks, range) } }
+    let longest = slices.map { $0[rank].count }.max() ?? 0
+    let received = AlignedBuffer<Float>(count: grid.ranks > 1 ? longest * ranks.rootCount : 0)
+    var velocityCount = 0
+    segments = ranges.indices.map { number in
+      let mine = slices[number][rank]
+      defer { velocityCount += mine.count }
+      let nodes = gradients[sides[number]].map { $0.map { $0.start - ranges[number].lowerBound } }
+      let rows = (0..<ranks.rootCount).map { UnsafePointer(received.start + $0 * mine.count - mine.lowerBound) }
+      return Segment(
+        range: ranges[number], slices: slices[number], velocities: velocityCount, nodes: nodes,
+        sources: grid.ranks > 1 ? rows : nodes.joined().map { UnsafePointer($0) })
     }
-    let longest = segments.map { $0.slices[rank].count }.max() ?? 0
-    received = AlignedBuffer(count: grid.ranks > 1 ? longest * partition.ranks.rootCount : 0)
     velocities = AlignedBuffer(count: velocityCount)
+    rankSum = SumSchedule(tree, shardSums.flatMap(\.nodes))
+    layout = plan.parameters.map { UpdatedRange($0) }
+    (self.rank, self.ranks, self.shardSums) = (rank, ranks, shardSums)
+    (self.gradients, self.received) = (gradients, received)
   }
 
   /// Part `index` of `count` parts of a run, cut at cache lines.
@@ -78,14 +82,7 @@ final class GradientExchange: @unchecked Sendable {
 
   /// The array of one of a worker's nodes for a segment's gradients, from where the flat array would start.
   func node(_ slot: Int, worker: Int, segment number: Int) -> UnsafeMutablePointer<Float> {
-    let segment = segments[number]
-    return nodes[segment.side][worker][slot].start - segment.range.lowerBound
-  }
-
-  private func nodes(_ number: Int) -> [UnsafeMutablePointer<Float>] {
-    shardSums.indices.flatMap { worker in
-      shardSums[worker].nodes.indices.map { node($0, worker: worker, segment: number) }
-    }
+    segments[number].nodes[worker][slot]
   }
 
   // MARK: - The update
@@ -98,27 +95,21 @@ final class GradientExchange: @unchecked Sendable {
   ) throws {
     let segment = segments[number]
     if segment.range.isEmpty { return }
-    let threads = worker.grid.threads
-    let (sources, schedule): ([UnsafePointer<Float>], SumSchedule)
+    let isAlone = worker.communicator.size == 1
     try worker.barrier.wait()
-    if worker.communicator.size == 1 {
-      (sources, schedule) = (nodes(number).map { UnsafePointer($0) }, rankSum)
-    } else {
-      try joinWorkers(number, worker)
+    if !isAlone {
+      try joinWorkers(segment, worker)
       if worker.index == 0 {
         try worker.communicator.exchangeSlices(
-          of: nodes(number).prefix(rankSum.results.count).map { UnsafePointer($0) }, ranks, slices: segment.slices,
-          received: received.start)
+          of: segment.nodes.joined().prefix(rankSum.results.count).map { UnsafePointer($0) }, ranks,
+          slices: segment.slices, received: received.start)
       }
       try worker.barrier.wait()
-      // Rows of what was received hold only this rank's slice; seen from the flat array's start they begin before it.
-      let slice = segment.slices[rank]
-      sources = (0..<ranks.rootCount).map { UnsafePointer(received.start + $0 * slice.count - slice.lowerBound) }
-      schedule = ranks.schedule
     }
-    let velocities = velocities.start + (segment.velocities - segment.slices[rank].lowerBound)
-    let mine = Self.slice(worker.index, of: threads, segment.slices[rank])
-    TreeSum.fold(schedule, sources, mine) { _, offset, gradients in
+    let slice = segment.slices[rank]
+    let velocities = velocities.start + (segment.velocities - slice.lowerBound)
+    let mine = Self.slice(worker.index, of: worker.grid.threads, slice)
+    TreeSum.fold(isAlone ? rankSum : ranks.schedule, segment.sources, mine) { _, offset, gradients in
       optimizer.update(
         parameters, gradients, velocities + offset, at: offset, layout, learningRate: learningRate, batches: batches)
     }
@@ -133,12 +124,13 @@ final class GradientExchange: @unchecked Sendable {
   }
 
   /// Adds the nodes of this rank's workers up to the rank's, in the first of the arrays, each worker a part of them.
-  private func joinWorkers(_ number: Int, _ worker: Worker) throws {
+  private func joinWorkers(_ segment: Segment, _ worker: Worker) throws {
     guard worker.grid.threads > 1 else { return }
-    let arrays = nodes(number)
-    let mine = Self.slice(worker.index, of: worker.grid.threads, segments[number].range)
+    let arrays = segment.nodes.flatMap { $0 }
     // In place: every source of a chunk has been read when the chunk's sums are written.
-    TreeSum.fold(rankSum, arrays.map { UnsafePointer($0) }, mine) { root, offset, sums in
+    TreeSum.fold(
+      rankSum, arrays.map { UnsafePointer($0) }, Self.slice(worker.index, of: worker.grid.threads, segment.range)
+    ) { root, offset, sums in
       (arrays[root] + offset).update(from: sums.baseAddress!, count: sums.count)
     }
     try worker.barrier.wait()
