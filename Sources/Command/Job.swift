@@ -1,3 +1,4 @@
+import ArgumentParser
 import Collectives
 import Foundation
 import Kernels
@@ -23,6 +24,15 @@ struct Job {
   /// Prints on rank 0.
   func print(_ text: String) {
     if isFirst { Terminal.write(text + "\n") }
+  }
+
+  /// What this job's numbers come from.
+  var facts: RunFacts { RunFacts(version: LockstepCommand.configuration.version, ranks: communicator.size) }
+
+  /// What rank 0 holds, on every rank.
+  func broadcast<Value: Codable>(_ value: Value) throws -> Value {
+    let text = try communicator.allGather(isFirst ? Formats.json([value]) : "")[0]
+    return try JSONDecoder().decode([Value].self, from: Data(text.utf8))[0]
   }
 
   /// The threads of each rank if none are asked for: the CPUs this rank may use, or its share of the machine's where
