@@ -71,18 +71,10 @@ struct Job {
     }
   }
 
-  /// The executable's size and a hash of its bytes (FNV-1a, eight at a time).
+  /// The executable's bytes.
   private static var buildIdentity: String {
-    guard let executable = try? Data(contentsOf: URL(fileURLWithPath: "/proc/self/exe"), options: .alwaysMapped) else {
-      return "unknown"
-    }
-    let prime: UInt64 = 0x100_0000_01b3
-    let hash = executable.withUnsafeBytes { bytes in
-      let words = UnsafeRawBufferPointer(rebasing: bytes.prefix(bytes.count & ~7)).bindMemory(to: UInt64.self)
-      let start = words.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ $1) &* prime }
-      return bytes.dropFirst(bytes.count & ~7).reduce(start) { ($0 ^ UInt64($1)) &* prime }
-    }
-    return "\(executable.count) bytes \(String(hash, radix: 16))"
+    let executable = try? Data(contentsOf: URL(fileURLWithPath: "/proc/self/exe"), options: .alwaysMapped)
+    return executable.map { Fingerprint.of([$0]) } ?? "unknown"
   }
 
   /// One line that says what computes, and a warning if threads outnumber CPUs.

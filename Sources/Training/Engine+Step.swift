@@ -16,6 +16,8 @@ extension Engine {
       try forward(worker)
       guard plan.network.loss.totals(worker).loss.isFinite else { return }
       try backward(worker)
+      try worker.barrier.wait()
+      observer?.finished(.waiting, worker: index)
       try exchange.update(
         parameters.start, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
       observer?.finished(.update, worker: index)
@@ -43,7 +45,7 @@ extension Engine {
   }
 
   /// Derives what the kernels need from the parameters, each worker for some of the operations.
-  private func prepare(_ worker: Worker) throws {
+  func prepare(_ worker: Worker) throws {
     var number = 0
     for segment in plan.segments {
       for operation in segment.operations {

@@ -55,13 +55,12 @@ final class GradientExchange: @unchecked Sendable {
   /// The array of one of a worker's nodes.
   func node(_ slot: Int, worker: Int) -> UnsafeMutablePointer<Float> { nodes[worker][slot].start }
 
-  /// Sums the gradients of all shards and updates the parameters; called by every worker.
+  /// Sums the gradients of all shards and updates the parameters; called by every worker, when all of this rank are done.
   func update(
     _ parameters: UnsafeMutablePointer<Float>, _ optimizer: SGD, learningRate: Float, batches: Int, _ worker: Worker
   ) throws {
     let threads = worker.grid.threads
     let (sources, schedule): ([UnsafePointer<Float>], SumSchedule)
-    try worker.barrier.wait()
     if worker.communicator.size == 1 {
       (sources, schedule) = (nodes.joined().map { UnsafePointer($0.start) }, rankSum)
     } else {

@@ -5,7 +5,7 @@ import Testing
 /// Pages as a reader's browser shows them: headless Chromium lays them out and measures.
 enum Browser {
   private static let names = ["chromium", "chromium-browser", "google-chrome"]
-  private static let executable = names.first { name in
+  static let executable = names.first { name in
     (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
       .contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(name)") }
   }
