@@ -51,7 +51,7 @@ struct SyncVersusLocalCommand: JobCommand {
   var layouts: LayoutsChoice?
 
   @Option(help: ArgumentHelp("How often sync and local are measured in turn.", valueName: "count"))
-  var rounds = 5
+  var rounds = 9
 
   @OptionGroup(title: "Output") var outputArguments: OutputArguments
 
