@@ -86,8 +86,7 @@ struct NoiseCommand: JobCommand {
       report.trained = try measure(trainer, "trained", job)
     }
     try write()
-    job.print(
-      report.table.text + "\n" + report.findings.joined(separator: "\n") + "\n\nwritten to \(folder.path)/index.html")
+    job.print(report.text + "\nwritten to \(folder.path)/index.html")
   }
 
   private func measure(_ trainer: Trainer, _ state: String, _ job: Job) throws -> StatisticsNoise {

@@ -167,7 +167,7 @@ struct SyncVersusLocalCommand: JobCommand {
     Double(measurement.globalBatchSize) / Double(measurement.processors)
   }
 
-  private var subject: String { "\(model) on \(shape.shape), \(classes) classes" }
+  private var subject: String { "\(model) on samples \(shape.shape) of \(classes) classes" }
 
   /// What decides the results.
   private var identity: [(name: String, value: String)] {

@@ -86,7 +86,7 @@ private struct BarChartLayout {
   var drawing: ChartDrawing {
     ChartDrawing(
       width: ChartDrawing.width, height: bottom + 54,
-      content: header.content + legend + grid + chart.bars.indices.map(bar).joined())
+      content: header.content + legend + grid + chart.bars.indices.map(bar).joined() + zero)
   }
 
   private func place(_ value: Double) -> Double { left + (ticks.place(value) ?? 0) * (right - left) }
@@ -107,11 +107,13 @@ private struct BarChartLayout {
   private var grid: String {
     var content = ""
     for (value, label) in zip(ticks.values, ticks.labels) {
-      content += SVG.line(place(value), top - 4, place(value), bottom, style: value == 0 ? "axis" : "grid")
+      content += SVG.line(place(value), top - 4, place(value), bottom, style: "grid")
       content += SVG.text(label, place(value), bottom + 18, .middle, style: "soft")
     }
     return content + SVG.text(chart.value.title, (left + right) / 2, bottom + 40, .middle, style: "soft")
   }
+
+  private var zero: String { SVG.line(place(0), top - 4, place(0), bottom, style: "axis") }
 
   private func bar(_ index: Int) -> String {
     let bar = chart.bars[index]

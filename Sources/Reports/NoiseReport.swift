@@ -20,32 +20,33 @@ public struct NoiseReport: Codable, Sendable {
     ("mean", \.mean), ("variance", \.variance),
   ]
 
-  // MARK: - The table
+  // MARK: - Tables
 
-  /// A line per batch norm.
-  public var table: Table {
-    var header = ["batch norm", "values/sample"]
-    for (state, _) in states {
-      header += ["\(state): slope of mean", "of variance", "count as", "mean's error at \(fewest)", "at \(most)"]
-    }
-    var table = Table(
-      header, numbers: Set(1..<header.count),
-      title:
-        "Slopes of log noise against log samples; how many independent values a sample's count as; the mean's error"
-        + " in standard deviations of the channel, for the fewest and the most samples")
-    for (index, layer) in (states.first?.noise.layers ?? []).enumerated() {
-      var cells = [layer.name, Formats.grouped(layer.positions)]
-      for (_, noise) in states {
-        let layer = noise.layers[index]
-        cells += [
+  /// For each network, a line per batch norm.
+  public var tables: [Table] {
+    states.map { state, noise in
+      var table = Table(
+        [
+          "batch norm", "values per sample", "count as", "slope of mean", "slope of variance",
+          "mean's error at \(fewest)", "at \(most)",
+        ], numbers: Set(1...6),
+        title: "The \(state) network: how many independent values a sample's count as; slopes of log noise against log"
+          + " samples; and a worker's error in the mean, in standard deviations of the channel")
+      for layer in noise.layers {
+        table.append([
+          layer.name, Formats.grouped(layer.positions), Formats.fixed(layer.independentValues, 1),
           Self.number(layer.slope(\.mean), 3), Self.number(layer.slope(\.variance), 3),
-          Formats.fixed(layer.independentValues, 1), Formats.fixed(layer.points.first!.mean.squareRoot(), 3),
+          Formats.fixed(layer.points.first!.mean.squareRoot(), 3),
           Formats.fixed(layer.points.last!.mean.squareRoot(), 3),
-        ]
+        ])
       }
-      table.append(cells)
+      return table
     }
-    return table
+  }
+
+  /// The tables, and what they say.
+  public var text: String {
+    zip(states, tables).map { "\($0.name) network\n\($1.text)\n" }.joined() + findings.joined(separator: "\n") + "\n"
   }
 
   private var fewest: Int { states.first?.noise.layers.first?.points.first?.samples ?? 0 }
@@ -79,13 +80,12 @@ public struct NoiseReport: Codable, Sendable {
           caption:
             "Weighted least squares fits of log noise against log samples per worker. −1 is the law of independent"
             + " samples."))
-      page.tables = [table]
+      page.tables = tables
     }
     return page
   }
 
-  /// What the figures on the terminal say, too.
-  public var findings: [String] {
+  private var findings: [String] {
     var findings: [String] = []
     for (state, noise) in states {
       for (kind, path) in Self.kinds {
@@ -103,7 +103,7 @@ public struct NoiseReport: Codable, Sendable {
         "In the \(state) network a worker with \(fewest) samples is off by"
           + " \(Formats.fixed(Self.median(errors.map(\.0)), 2)) standard deviations in a channel's mean (median of the"
           + " layers; \(Formats.fixed(worst.0, 2)) in \(worst.2)); sync, with all \(most), by"
-          + " \(Formats.fixed(Self.median(errors.map(\.1)), 2)).")
+          + " \(Formats.fixed(Self.median(errors.map(\.1)), 3)).")
     }
     return findings
   }

@@ -59,7 +59,7 @@ public struct Page: Sendable {
       :root{--paper:#0d1013;--ink:#e8ebef;--soft:#9aa5b1;--rule:#2b323a;--card:#14181d;--link:#6cb8ee}}
     *{box-sizing:border-box}
     body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 \(ChartStyle.fonts)}
-    main{max-width:832px;margin:0 auto;padding:40px 20px 56px}
+    main{max-width:872px;margin:0 auto;padding:40px 20px 56px}
     h1{font-size:28px;line-height:1.25;margin:0 0 10px;letter-spacing:-.01em}
     .lead{color:var(--soft);margin:0 0 24px}
     .findings{margin:0 0 32px;padding:0;list-style:none}
@@ -68,9 +68,9 @@ public struct Page: Sendable {
     figure svg{display:block;margin:0 auto}
     figcaption{color:var(--soft);font-size:14px;padding:8px 16px 0}
     .table{overflow-x:auto;margin:0 0 32px}
-    table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums;width:100%}
+    table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;width:100%}
     caption{text-align:left;font-weight:600;padding:0 0 8px}
-    th,td{padding:6px 10px;text-align:left;border-bottom:1px solid var(--rule);white-space:nowrap}
+    th,td{padding:5px 8px;text-align:left;border-bottom:1px solid var(--rule);white-space:nowrap}
     th{color:var(--soft);font-weight:600} .number{text-align:right}
     footer{border-top:1px solid var(--rule);padding-top:18px;font-size:14px;color:var(--soft)}
     dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 16px;margin:0} dt{font-weight:600}

@@ -43,8 +43,11 @@ public struct SyncCostReport: Codable, Sendable {
   // MARK: - Numbers
 
   private func rows(_ scaling: SyncCost.Scaling) -> [SyncCost] {
-    measured.filter { $0.scaling == scaling }
-      .sorted { ($0.layout.workers, $0.layout.ranks) < ($1.layout.workers, $1.layout.ranks) }
+    measured.filter { $0.scaling == scaling }.sorted(by: Self.precedes)
+  }
+
+  private static func precedes(_ one: SyncCost, _ other: SyncCost) -> Bool {
+    (one.layout.workers, one.layout.ranks) < (other.layout.workers, other.layout.ranks)
   }
 
   private var rows: [SyncCost] { rows(.strong) + rows(.weak) }
@@ -61,14 +64,15 @@ public struct SyncCostReport: Codable, Sendable {
   public var costs: Table {
     var table = Table(
       [
-        "scaling", "layout", "CPUs", "batch", "sync images/s", "local images/s", "sync costs", "from", "to",
-        "efficiency", "sums", "gradients",
-      ], numbers: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11], title: "Speed, cost, and what a rank receives per step")
+        "scaling", "layout", "CPUs", "batch", "sync images/s", "local images/s", "sync costs", "spread", "efficiency",
+        "sums", "gradients",
+      ], numbers: [2, 3, 4, 5, 6, 7, 8, 9, 10], title: "Speed, cost, and what a rank receives per step")
     for row in rows {
       table.append([
         row.scaling.rawValue, row.layout.description, "\(row.processors)", "\(row.globalBatchSize)",
         Formats.rate(row.imagesPerSecond(\.sync)), Formats.rate(row.imagesPerSecond(\.local)),
-        Self.percent(row.cost), Self.percent(row.costRange.lowerBound), Self.percent(row.costRange.upperBound),
+        Self.percent(row.cost),
+        "\(Self.percent(row.costRange.lowerBound)) to \(Self.percent(row.costRange.upperBound))",
         efficiency(row).map { Formats.fixed(100 * $0, 0) + "%" } ?? "",
         Formats.bytes(Int(row.sync.breakdown.sumBytes)), Formats.bytes(Int(row.sync.breakdown.gradientBytes)),
       ])
@@ -80,18 +84,18 @@ public struct SyncCostReport: Codable, Sendable {
   public var times: Table {
     var table = Table(
       [
-        "scaling", "layout", "batch norm", "step ms", "from", "to", "compute", "waiting", "all-reduce", "exchange",
+        "scaling", "layout", "batch norm", "step", "spread", "compute", "waiting", "all-reduce", "exchange",
         "all-reduces",
-      ], numbers: [3, 4, 5, 6, 7, 8, 9, 10], title: "A step's milliseconds")
+      ], numbers: [3, 4, 5, 6, 7, 8, 9], title: "A step's milliseconds")
     for row in rows {
       for (name, side) in row.sides {
         let breakdown = side.breakdown
         let range = side.rounds.closedRange
-        let milliseconds =
-          [side.seconds, range.lowerBound, range.upperBound] + StepBreakdown.times.map { breakdown[keyPath: $0.path] }
+        let spread = "\(Self.milliseconds(range.lowerBound)) to \(Self.milliseconds(range.upperBound))"
         table.append(
-          [row.scaling.rawValue, row.layout.description, name]
-            + milliseconds.map { Formats.fixed(1e3 * $0, 1) } + [Formats.fixed(breakdown.messages, 0)])
+          [row.scaling.rawValue, row.layout.description, name, Self.milliseconds(side.seconds), spread]
+            + StepBreakdown.times.map { Self.milliseconds(breakdown[keyPath: $0.path]) }
+            + [Formats.fixed(breakdown.messages, 0)])
       }
     }
     return table
@@ -160,7 +164,7 @@ public struct SyncCostReport: Codable, Sendable {
     var figures: [Figure] = []
     if !shared.isEmpty {
       var chart = BarChart("What sync costs", value: Axis("sync's step time over local's (%)"), parts: ["cost"])
-      for row in shared.sorted(by: { ($0.layout.workers, $0.layout.ranks) < ($1.layout.workers, $1.layout.ranks) }) {
+      for row in shared.sorted(by: Self.precedes) {
         let range = row.costRange
         chart.bars.append(
           BarChart.Bar(
@@ -182,11 +186,10 @@ public struct SyncCostReport: Codable, Sendable {
       var chart = BarChart(
         "Parallel efficiency with sync", value: Axis("images per second and CPU, of one worker's (%)"),
         parts: ["efficiency"])
-      for (row, share) in shares where row.layout.workers > 1 {
+      for (row, share) in shares.sorted(by: { Self.precedes($0.row, $1.row) }) where row.layout.workers > 1 {
         chart.bars.append(
           BarChart.Bar(
-            row.batchName, group: "\(row.scaling) \(row.layout)", [100 * share],
-            note: Formats.fixed(100 * share, 0) + "%"))
+            row.batchName, group: row.layout.description, [100 * share], note: Formats.fixed(100 * share, 0) + "%"))
       }
       figures.append(
         Figure(
@@ -222,7 +225,9 @@ public struct SyncCostReport: Codable, Sendable {
     + " of their own, with a barrier before each message, and are scaled to the median. All-reduce is the messages with"
     + " batch norm's sums once all ranks have come; exchange is gradients, parameters and the update."
 
-  static func percent(_ share: Double) -> String {
+  private static func milliseconds(_ seconds: Double) -> String { Formats.fixed(1e3 * seconds, 1) }
+
+  private static func percent(_ share: Double) -> String {
     let text = Formats.fixed(100 * share, 1)
     return (text == "-0.0" ? "0.0" : text.replacingOccurrences(of: "-", with: "−")) + "%"
   }

@@ -5,15 +5,17 @@ import Layers
 import Tensors
 
 extension Engine {
-  /// The sums that batch norm's moments are made of, sample by sample, as each batch norm sees a batch in training.
+  /// The sums that batch norm's moments are made of, sample by sample, of what each batch norm sees.
   ///
   /// Nothing is learned. All ranks call it together, and get the sums of all samples.
-  package func sampleSums(_ batch: Batch) throws -> [SampleSums] {
+  ///
+  /// - Parameter mode: whether the batch norms before it take the batch's statistics or the running ones.
+  func sampleSums(_ batch: Batch, _ mode: Mode) throws -> [SampleSums] {
     let norms = plan.network.normalizations
     let tables = norms.map { norm in
       AlignedBuffer<Double>(count: batch.globalCount * 2 * norm.inputs[0].layout.paddedChannels)
     }
-    load(batch, .training)
+    load(batch, mode)
     try team.run { [self] index in
       try prepare(workers[index])
       try forward(workers[index]) { operation, slice in
@@ -55,14 +57,35 @@ extension Trainer {
       throw LockstepError(
         "\(data.name) has \(most) full batches of \(options.globalBatchSize) samples, not \(batches); lower --batches")
     }
-    let sums = try (0..<batches).map { step in
-      defer { progress(Double(step + 1) / Double(batches)) }
-      return try withBatch(ofStep: step) { try engine.sampleSums($0) }
+    func sums(_ mode: Mode, done: Int) throws -> [[SampleSums]] {
+      try (0..<batches).map { step in
+        defer { progress(Double(done + step + 1) / Double(2 * batches)) }
+        return try withBatch(ofStep: step) { try engine.sampleSums($0, mode) }
+      }
     }
+    let model = model
+    try fixStatistics(sums(.training, done: 0))
+    let sums = try sums(.evaluation, done: batches)
+    try initialize(from: model, source: "the model")
     let layers = norms.map { norm in
       let layout = norm.inputs[0].layout
       return (norm.name, layout.shape.channels, layout.positions)
     }
     return StatisticsNoise(layers, sums, globalBatchSize: options.globalBatchSize)
+  }
+
+  /// Makes the moments of all these samples the running statistics.
+  private func fixStatistics(_ sums: [[SampleSums]]) throws {
+    var file = model
+    for (index, norm) in engine.plan.network.normalizations.enumerated() {
+      let layout = norm.inputs[0].layout
+      let moments = (0..<layout.shape.channels).map { channel in
+        SampleSums.moments(sums.map { $0[index] }, channel, positions: layout.positions)
+      }
+      for (parameter, values) in zip(norm.parameters, [moments.map(\.mean), moments.map(\.variance)]) {
+        file[parameter.name] = Tensor(values.map { Float($0) }, shape: parameter.shape)
+      }
+    }
+    try initialize(from: file, source: "exact statistics")
   }
 }

@@ -8,7 +8,8 @@ import Foundation
 ///     of the mean: var(m) / s^2,   of the variance: var(v) / s^4,
 ///
 /// var over groups (unbiased), averaged over channels. Of independent samples both fall as 1/n. Whatever n is, all groups
-/// are of the same activations: those of a network whose statistics are the global batch's.
+/// are of the same activations: those of a network whose batch norms take fixed statistics, the moments of all samples
+/// looked at. Samples that were normalized together would not be independent: their mean is the same in every batch.
 public struct StatisticsNoise: Codable, Sendable {
   /// One group size.
   public struct Point: Codable, Sendable {
@@ -58,7 +59,7 @@ public struct StatisticsNoise: Codable, Sendable {
     self.layers = layers.enumerated().map { index, layer in
       let batches = sums.map { $0[index] }
       let points = Array(sizes).compactMap { size in
-        Self.point(batches, layer.channels, Double(layer.positions), size, globalBatchSize)
+        Self.point(batches, layer.channels, layer.positions, size, globalBatchSize)
       }
       return Layer(name: layer.name, positions: layer.positions, points: points)
     }
@@ -66,17 +67,16 @@ public struct StatisticsNoise: Codable, Sendable {
 
   /// nil if there are fewer than two groups, or all channels are constant.
   private static func point(
-    _ batches: [SampleSums], _ channels: Int, _ positions: Double, _ size: Int, _ batchSize: Int
+    _ batches: [SampleSums], _ channels: Int, _ positions: Int, _ size: Int, _ batchSize: Int
   ) -> Point? {
     let perBatch = batchSize / size
     let groups = perBatch * batches.count
     guard groups > 1 else { return nil }
-    let n = Double(size) * positions
+    let n = Double(size * positions)
     var (meanNoise, varianceNoise, counted) = (0.0, 0.0, 0)
     for channel in 0..<channels {
       var means: [Double] = []
       var variances: [Double] = []
-      var (total, squares) = (0.0, 0.0)
       for batch in batches {
         for group in 0..<perBatch {
           var (sum, squaredSum) = (0.0, 0.0)
@@ -86,12 +86,9 @@ public struct StatisticsNoise: Codable, Sendable {
           }
           means.append(sum / n)
           variances.append(max(0, squaredSum / n - sum / n * (sum / n)))
-          total += sum
-          squares += squaredSum
         }
       }
-      let mean = total / (n * Double(groups))
-      let variance = squares / (n * Double(groups)) - mean * mean
+      let (mean, variance) = SampleSums.moments(batches, channel, positions: positions)
       // Below Double's resolution of the squares the channel is constant.
       guard variance > mean * mean * 0x1p-40 else { continue }
       meanNoise += spread(means) / variance
@@ -120,6 +117,25 @@ package struct SampleSums: Sendable {
   package init(_ values: [Double], width: Int) {
     (self.values, self.width) = (values, width)
   }
+
+  /// A channel's moments over all samples of some batches.
+  static func moments(
+    _ batches: [SampleSums], _ channel: Int, positions: Int
+  ) -> (mean: Double, variance: Double) {
+    var (sum, squaredSum, count) = (0.0, 0.0, 0)
+    for batch in batches {
+      for sample in 0..<batch.count {
+        sum += batch.sum(sample, channel)
+        squaredSum += batch.squaredSum(sample, channel)
+      }
+      count += batch.count * positions
+    }
+    let mean = sum / Double(count)
+    return (mean, max(0, squaredSum / Double(count) - mean * mean))
+  }
+
+  /// Samples.
+  private var count: Int { values.count / (2 * width) }
 
   func sum(_ sample: Int, _ channel: Int) -> Double { values[2 * width * sample + channel] }
   func squaredSum(_ sample: Int, _ channel: Int) -> Double { values[2 * width * sample + width + channel] }

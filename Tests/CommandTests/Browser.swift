@@ -113,7 +113,7 @@ enum Browser {
     }))
     const root = document.documentElement
     const measured = {
-      figures, excess: root.scrollWidth - root.clientWidth, requests: performance.getEntriesByType("resource").length
+      figures, excess: root.scrollWidth - root.clientWidth, requests: document.querySelectorAll("[src], link, use, image").length
     }
     const result = document.createElement("pre")
     result.id = "measured"

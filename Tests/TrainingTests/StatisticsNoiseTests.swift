@@ -58,7 +58,7 @@ import Training
             batch[group * point.samples..<(group + 1) * point.samples].flatMap { $0[channel] }
           }
         }
-        let all = groups.flatMap { $0 }
+        let all = values.flatMap { batch in batch.flatMap { $0[channel] } }
         let total = variance(all, all.count)
         let means = groups.map { $0.reduce(0, +) / Double($0.count) }
         mean += variance(means, groups.count - 1) / total / 2
