@@ -56,7 +56,7 @@ enum ChartStyle {
     .chart .strong{font-weight:600}
     .chart .ground{fill:var(--ground)} .chart .grid{stroke:var(--grid)} .chart .axis{stroke:var(--soft)}
     .chart .line{fill:none;stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}
-    .chart .faint{fill:none;stroke-width:1;opacity:.5} .chart .leader{stroke-width:1;opacity:.6}
+    .chart .faint{fill:none;stroke-width:1;opacity:.5} .chart .leader{fill:none;stroke-width:1;opacity:.6}
     .chart .reference{fill:none;stroke:var(--soft);stroke-width:1.6;stroke-dasharray:6 4}
     .chart .marker{stroke:var(--ground);stroke-width:1.2} .chart .band{stroke:none;opacity:.18}
     .chart .bar{stroke:var(--ground);stroke-width:1} .chart .whisker{stroke:var(--ink);stroke-width:1.4}
