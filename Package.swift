@@ -34,7 +34,7 @@ let package = Package(
 
     .target(name: "Models", dependencies: ["Layers", "Tensors"], swiftSettings: settings),
     .target(
-      name: "Reports", dependencies: ["Layers", "Tensors", "Training"], swiftSettings: settings),
+      name: "Reports", dependencies: ["Kernels", "Layers", "Tensors", "Training"], swiftSettings: settings),
 
     // MARK: - The engine
 
@@ -75,12 +75,14 @@ let package = Package(
       path: "Tests/Support", swiftSettings: settings),
     .testTarget(
       name: "CollectivesTests", dependencies: ["Collectives", "Support", "Tensors"], swiftSettings: settings),
-    .testTarget(name: "CommandTests", dependencies: ["Command", "Tensors"], swiftSettings: settings),
+    .testTarget(
+      name: "CommandTests", dependencies: ["Command", "Reports", "Tensors"], swiftSettings: settings),
     .testTarget(name: "DatasetsTests", dependencies: ["CZlib", "Datasets", "Tensors"], swiftSettings: settings),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Support", "Tensors"], swiftSettings: settings),
     .testTarget(
       name: "LayersTests", dependencies: ["Collectives", "Kernels", "Layers", "Models", "Support", "Tensors"],
       exclude: ["Oracles"], swiftSettings: settings),
+    .testTarget(name: "ReportsTests", dependencies: ["Reports", "Tensors"], swiftSettings: settings),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
     .testTarget(
       name: "TrainingTests",

@@ -16,6 +16,8 @@ command -v mpirun >/dev/null || packages+=(openmpi-bin)
 need libopenmpi-dev /usr/lib/*/openmpi/include/mpi.h
 need libdnnl-dev /usr/include/oneapi/dnnl/dnnl.h
 need zlib1g-dev /usr/include/zlib.h
+# The tests look at the pages that benches and experiments write.
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 command -v pkg-config >/dev/null || packages+=(pkg-config)
 
 if [ ${#packages[@]} -gt 0 ]; then

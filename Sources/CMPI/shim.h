@@ -7,3 +7,5 @@ static inline MPI_Datatype lockstep_mpi_byte(void) { return MPI_BYTE; }
 static inline MPI_Errhandler lockstep_mpi_errors_return(void) { return MPI_ERRORS_RETURN; }
 static inline void *lockstep_mpi_in_place(void) { return MPI_IN_PLACE; }
 static inline MPI_Info lockstep_mpi_info_null(void) { return MPI_INFO_NULL; }
+static inline MPI_Status *lockstep_mpi_status_ignore(void) { return MPI_STATUS_IGNORE; }
+static inline int lockstep_mpi_undefined(void) { return MPI_UNDEFINED; }

@@ -32,6 +32,24 @@ int platform_available_cpus(void) {
   return CPU_COUNT(&set);
 }
 
+void platform_get_affinity(uint8_t *mask, int size) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  memset(mask, 0, (size_t)size);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return;
+  for (int cpu = 0; cpu < 8 * size && cpu < CPU_SETSIZE; cpu++)
+    if (CPU_ISSET(cpu, &set)) mask[cpu / 8] |= (uint8_t)(1 << cpu % 8);
+}
+
+void platform_set_affinity(const uint8_t *mask, int size) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (int cpu = 0; cpu < 8 * size && cpu < CPU_SETSIZE; cpu++)
+    if (mask[cpu / 8] >> cpu % 8 & 1) CPU_SET(cpu, &set);
+  // Refused where the machine forbids it: then the process keeps what it had.
+  (void)sched_setaffinity(0, sizeof set, &set);
+}
+
 void platform_spin_hint(void) {
 #if defined(__x86_64__)
   _mm_pause();

@@ -18,6 +18,12 @@ public protocol Communicator: AnyObject, Sendable {
   /// Returns when every rank has called it.
   func barrier() throws
 
+  /// The same for ranks that wait long: they sleep, and leave their CPUs to those that compute. Late by milliseconds.
+  func sleepingBarrier() throws
+
+  /// The communicator of the first `count` ranks; nil on the others. Every rank calls it.
+  func first(_ count: Int) throws -> (any Communicator)?
+
   /// Copies the root's bytes to every rank.
   func broadcast(_ bytes: UnsafeMutableRawBufferPointer, root: Int) throws
 

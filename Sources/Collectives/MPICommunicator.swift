@@ -19,17 +19,25 @@ public struct MPIError: Error, CustomStringConvertible {
 
 /// Ranks that are processes of an MPI job.
 ///
-/// MPI is asked for `MPI_THREAD_FUNNELED`: only the thread that made the communicator calls it. One instance per process.
+/// MPI is asked for `MPI_THREAD_FUNNELED`: only the thread that made the communicator calls it. One instance per process,
+/// and those of its first ranks.
 public final class MPICommunicator: Communicator {
   public let rank: Int
   public let size: Int
   public let localSize: Int
-  private let world = Handle(lockstep_mpi_comm_world())
+  private let handle: Handle
 
   /// MPI's handle, an address that never changes.
   private struct Handle: @unchecked Sendable {
     let communicator: MPI_Comm?
     init(_ communicator: MPI_Comm?) { self.communicator = communicator }
+
+    /// The number that a function such as `MPI_Comm_rank` gives.
+    func number(_ function: (MPI_Comm?, UnsafeMutablePointer<Int32>) -> Int32, _ name: String) throws -> Int {
+      var number: Int32 = 0
+      try check(function(communicator, &number), name)
+      return Int(number)
+    }
   }
 
   /// Whether this process was started by an MPI launcher (Open MPI's, or one that speaks PMI or PMIx, such as srun).
@@ -41,7 +49,7 @@ public final class MPICommunicator: Communicator {
   /// Joins the job. The corresponding C function is `MPI_Init_thread`.
   ///
   /// - Throws: `LockstepError` if MPI cannot be called from a program with threads.
-  public init() throws {
+  public convenience init() throws {
     // A rank that waits then yields its CPU between looks: free where it has one to itself, and where it does not, the
     // rank that it waits for gets on. Only Open MPI knows the name; what the user has set stays.
     setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0)
@@ -50,18 +58,19 @@ public final class MPICommunicator: Communicator {
     guard provided >= MPI_THREAD_FUNNELED else {
       throw LockstepError("this MPI library does not support programs with threads (MPI_THREAD_FUNNELED)")
     }
-    try check(MPI_Comm_set_errhandler(world.communicator, lockstep_mpi_errors_return()), "MPI_Comm_set_errhandler")
-    var number: Int32 = 0
-    try check(MPI_Comm_rank(world.communicator, &number), "MPI_Comm_rank")
-    rank = Int(number)
-    try check(MPI_Comm_size(world.communicator, &number), "MPI_Comm_size")
-    size = Int(number)
+    try self.init(Handle(lockstep_mpi_comm_world()))
+  }
+
+  private init(_ handle: Handle) throws {
+    self.handle = handle
+    try check(MPI_Comm_set_errhandler(handle.communicator, lockstep_mpi_errors_return()), "MPI_Comm_set_errhandler")
+    rank = try handle.number(MPI_Comm_rank, "MPI_Comm_rank")
+    size = try handle.number(MPI_Comm_size, "MPI_Comm_size")
     var local: MPI_Comm?
     try check(
-      MPI_Comm_split_type(world.communicator, Int32(MPI_COMM_TYPE_SHARED), 0, lockstep_mpi_info_null(), &local),
+      MPI_Comm_split_type(handle.communicator, Int32(MPI_COMM_TYPE_SHARED), 0, lockstep_mpi_info_null(), &local),
       "MPI_Comm_split_type")
-    try check(MPI_Comm_size(local, &number), "MPI_Comm_size")
-    localSize = Int(number)
+    localSize = try Handle(local).number(MPI_Comm_size, "MPI_Comm_size")
     try check(MPI_Comm_free(&local), "MPI_Comm_free")
   }
 
@@ -69,7 +78,29 @@ public final class MPICommunicator: Communicator {
   public func finalize() { MPI_Finalize() }
 
   /// The corresponding C function is `MPI_Barrier`.
-  public func barrier() throws { try check(MPI_Barrier(world.communicator), "MPI_Barrier") }
+  public func barrier() throws { try check(MPI_Barrier(handle.communicator), "MPI_Barrier") }
+
+  /// The corresponding C functions are `MPI_Ibarrier` and `MPI_Test`.
+  public func sleepingBarrier() throws {
+    var request: MPI_Request?
+    try check(MPI_Ibarrier(handle.communicator, &request), "MPI_Ibarrier")
+    var isDone: Int32 = 0
+    while true {
+      try check(MPI_Test(&request, &isDone, lockstep_mpi_status_ignore()), "MPI_Test")
+      if isDone != 0 { return }
+      usleep(1_000)
+    }
+  }
+
+  /// The corresponding C function is `MPI_Comm_split`. The new communicator lasts as long as the job.
+  public func first(_ count: Int) throws -> (any Communicator)? {
+    var part: MPI_Comm?
+    let isMember = rank < count
+    try check(
+      MPI_Comm_split(handle.communicator, isMember ? 0 : lockstep_mpi_undefined(), Int32(rank), &part),
+      "MPI_Comm_split")
+    return isMember ? try MPICommunicator(Handle(part)) : nil
+  }
 
   /// The corresponding C function is `MPI_Bcast`.
   public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, root: Int) throws {
@@ -78,7 +109,7 @@ public final class MPICommunicator: Communicator {
     while offset < bytes.count {
       let count = min(bytes.count - offset, 1 << 30)
       try check(
-        MPI_Bcast(bytes.baseAddress! + offset, Int32(count), lockstep_mpi_byte(), Int32(root), world.communicator),
+        MPI_Bcast(bytes.baseAddress! + offset, Int32(count), lockstep_mpi_byte(), Int32(root), handle.communicator),
         "MPI_Bcast")
       offset += count
     }
@@ -96,7 +127,7 @@ public final class MPICommunicator: Communicator {
     try check(
       MPI_Allgatherv(
         lockstep_mpi_in_place(), 0, lockstep_mpi_byte(), bytes.baseAddress, try counts.map(narrowed),
-        try offsets.map(narrowed), lockstep_mpi_byte(), world.communicator), "MPI_Allgatherv")
+        try offsets.map(narrowed), lockstep_mpi_byte(), handle.communicator), "MPI_Allgatherv")
   }
 
   /// The corresponding C function is `MPI_Alltoallv`.
@@ -108,12 +139,13 @@ public final class MPICommunicator: Communicator {
       MPI_Alltoallv(
         send, try sendParts.map { try narrowed($0.count) }, try sendParts.map { try narrowed($0.lowerBound) },
         lockstep_mpi_byte(), receive, try receiveParts.map { try narrowed($0.count) },
-        try receiveParts.map { try narrowed($0.lowerBound) }, lockstep_mpi_byte(), world.communicator), "MPI_Alltoallv")
+        try receiveParts.map { try narrowed($0.lowerBound) }, lockstep_mpi_byte(), handle.communicator), "MPI_Alltoallv"
+    )
   }
 
   /// The corresponding C function is `MPI_Abort`.
   public func abort() -> Never {
-    MPI_Abort(world.communicator, 1)
+    MPI_Abort(handle.communicator, 1)
     exit(1)
   }
 

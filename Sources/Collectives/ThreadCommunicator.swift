@@ -17,6 +17,8 @@ public final class ThreadCommunicator: Communicator {
     let size: Int
     let barrier: Barrier
     let offers: Locked<[Offer]>
+    /// The hub of the first ranks, while they take it.
+    let part = Locked<Hub?>(nil)
 
     init(size: Int) {
       self.size = size
@@ -43,6 +45,17 @@ public final class ThreadCommunicator: Communicator {
   package func poison() { hub.barrier.poison() }
 
   public func barrier() throws { try hub.barrier.wait() }
+
+  public func sleepingBarrier() throws { try barrier() }
+
+  public func first(_ count: Int) throws -> (any Communicator)? {
+    if rank == 0 { hub.part.withLock { $0 = Hub(size: min(count, size)) } }
+    try barrier()
+    let part = rank < count ? hub.part.withLock { $0 } : nil
+    // The next part must not be made before all have taken this one.
+    try barrier()
+    return part.map { ThreadCommunicator(rank: rank, hub: $0) }
+  }
 
   public func broadcast(_ bytes: UnsafeMutableRawBufferPointer, root: Int) throws {
     try meet(offering: UnsafeRawPointer(bytes.baseAddress), parts: []) { offers in

@@ -6,7 +6,8 @@ import Training
 
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "bench", abstract: "Measure.", subcommands: [BenchStepCommand.self])
+    commandName: "bench", abstract: "Measure.",
+    subcommands: [BenchStepCommand.self, SyncVersusLocalCommand.self, NoiseCommand.self])
 }
 
 struct BenchStepCommand: JobCommand {

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Collectives
 import Foundation
 import Kernels
@@ -23,6 +24,15 @@ struct Job {
   /// Prints on rank 0.
   func print(_ text: String) {
     if isFirst { Terminal.write(text + "\n") }
+  }
+
+  /// What this job's numbers come from.
+  var facts: RunFacts { RunFacts(version: LockstepCommand.configuration.version, ranks: communicator.size) }
+
+  /// What rank 0 holds, on every rank.
+  func broadcast<Value: Codable>(_ value: Value) throws -> Value {
+    let text = try communicator.allGather(isFirst ? Formats.json([value]) : "")[0]
+    return try JSONDecoder().decode([Value].self, from: Data(text.utf8))[0]
   }
 
   /// The threads of each rank if none are asked for: the CPUs this rank may use, or its share of the machine's where
@@ -61,18 +71,10 @@ struct Job {
     }
   }
 
-  /// The executable's size and a hash of its bytes (FNV-1a, eight at a time).
+  /// The executable's bytes.
   private static var buildIdentity: String {
-    guard let executable = try? Data(contentsOf: URL(fileURLWithPath: "/proc/self/exe"), options: .alwaysMapped) else {
-      return "unknown"
-    }
-    let prime: UInt64 = 0x100_0000_01b3
-    let hash = executable.withUnsafeBytes { bytes in
-      let words = UnsafeRawBufferPointer(rebasing: bytes.prefix(bytes.count & ~7)).bindMemory(to: UInt64.self)
-      let start = words.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ $1) &* prime }
-      return bytes.dropFirst(bytes.count & ~7).reduce(start) { ($0 ^ UInt64($1)) &* prime }
-    }
-    return "\(executable.count) bytes \(String(hash, radix: 16))"
+    let executable = try? Data(contentsOf: URL(fileURLWithPath: "/proc/self/exe"), options: .alwaysMapped)
+    return executable.map { Fingerprint.of([$0]) } ?? "unknown"
   }
 
   /// One line that says what computes, and a warning if threads outnumber CPUs.

@@ -32,11 +32,6 @@ package struct Network: Sendable {
     Set(operations.compactMap { ($0 as? any MeetingParticipant)?.statistics })
   }
 
-  /// Elements per channel and sample of each batch norm that looks at the batch.
-  package var normalizedPositions: [(name: String, statistics: Statistics, positions: Int)] {
-    operations.compactMap { operation in
-      guard let moments = operation as? BatchNormMoments else { return nil }
-      return (moments.name, moments.statistics, moments.norm.layout.positions)
-    }
-  }
+  /// The halves of its batch norms that look at the batch: each takes the moments of its input.
+  package var normalizations: [any MeetingParticipant] { operations.compactMap { $0 as? BatchNormMoments } }
 }

@@ -80,7 +80,8 @@ public struct NetworkTable: Encodable, Sendable {
 
   /// The table as text.
   public var text: String {
-    var table = TextTable(["segment", "slice", "layer", "operation", "output", "parameters", "MFLOP", "kernels"])
+    var table = Table(
+      ["segment", "slice", "layer", "operation", "output", "parameters", "MFLOP", "kernels"], numbers: [0, 1, 5, 6])
     for row in operations {
       table.append([
         "\(row.segment)", "\(segments[row.segment].slice_size)", row.name, row.kind,
@@ -89,7 +90,7 @@ public struct NetworkTable: Encodable, Sendable {
         Formats.unique(row.implementations).joined(separator: ", "),
       ])
     }
-    return table.text(rightAligned: [0, 1, 5, 6]) + "\n" + summary
+    return table.text + "\n" + summary
   }
 
   private var summary: String {

@@ -94,9 +94,11 @@ public struct StepTable: Encodable, Sendable {
   }
 
   public var text: String {
-    var table = TextTable([
-      "segment", "layer", "operation", "kernels", "forward ms", "backward ms", "alone ms", "GFLOP/s", "of peak", "GB/s",
-    ])
+    var table = Table(
+      [
+        "segment", "layer", "operation", "kernels", "forward ms", "backward ms", "alone ms", "GFLOP/s", "of peak",
+        "GB/s",
+      ], numbers: [0, 4, 5, 6, 7, 8, 9])
     for row in operations {
       let computes = !row.kernels.isEmpty
       table.append([
@@ -107,7 +109,7 @@ public struct StepTable: Encodable, Sendable {
         Formats.fixed(row.gigabytesPerSecond, 1),
       ])
     }
-    return table.text(rightAligned: [0, 4, 5, 6, 7, 8, 9]) + "\n" + summary
+    return table.text + "\n" + summary
   }
 
   private var summary: String {

@@ -13,7 +13,7 @@ public struct TuningTable {
   /// A line per convolution and pass, in GFLOP/s of a direct computation, and the slices.
   public var text: String {
     let algorithms = ConvolutionAlgorithm.all
-    var table = TextTable(["layer", "pass"] + algorithms.map(\.description) + ["chosen"])
+    var table = Table(["layer", "pass"] + algorithms.map(\.description) + ["chosen"], numbers: [2, 3, 4])
     for row in tuner.measurements {
       let rates = algorithms.map { algorithm in
         row.seconds.first { $0.algorithm == algorithm }.map {
@@ -23,7 +23,7 @@ public struct TuningTable {
       table.append([row.layer, Self.name(row.pass)] + rates + [row.chosen.description])
     }
     let sizes = tuner.plan.sliceSizes.map(String.init).joined(separator: " ")
-    return table.text(rightAligned: [2, 3, 4])
+    return table.text
       + "\nGFLOP/s of a direct computation, \(tuner.samples) samples per call. Samples per slice, by segment: \(sizes)"
   }
 

@@ -42,7 +42,7 @@ extension Engine {
   }
 
   /// Derives what the kernels need from the parameters, each worker for some of the operations.
-  private func prepare(_ worker: Worker) throws {
+  func prepare(_ worker: Worker) throws {
     var number = 0
     for segment in plan.segments {
       for operation in segment.operations {
@@ -88,6 +88,9 @@ extension Engine {
       observer?.finished(.meeting, worker: worker.index)
       for operation in segment.operations { operation.finishBackward(worker) }
       observer?.finished(.addition, worker: worker.index)
+      if segment.parameters.isEmpty { continue }
+      try worker.barrier.wait()
+      observer?.finished(.waiting, worker: worker.index)
       try exchange.update(
         segment: number, parameters.start, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
       observer?.finished(.update, worker: worker.index)

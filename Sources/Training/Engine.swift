@@ -96,17 +96,20 @@ package final class Engine: @unchecked Sendable {
 
   /// The samples of a global batch that this rank's workers compute.
   package func samples(globalCount: Int) -> Range<Int> {
-    routes(globalCount)[0].partition.samples(ofRank: communicator.rank)
+    partition(globalCount: globalCount).samples(ofRank: communicator.rank)
   }
+
+  /// How a global batch is divided.
+  func partition(globalCount: Int) -> BatchPartition { routes(globalCount)[0].partition }
 
   /// The number of samples that a worker computes.
   func samplesOf(_ worker: Worker, globalCount: Int) -> Int {
-    let partition = routes(globalCount)[0].partition
+    let partition = partition(globalCount: globalCount)
     return partition.samples(ofShards: partition.shards(ofWorker: worker.number)).count
   }
 
   /// The most samples of a shard.
-  func largestShard(globalCount: Int) -> Int { routes(globalCount)[0].partition.largestShard }
+  func largestShard(globalCount: Int) -> Int { partition(globalCount: globalCount).largestShard }
 
   private func routes(_ globalCount: Int) -> [Route] {
     if let routes = routes[globalCount] { return routes }

@@ -87,16 +87,14 @@ final class GradientExchange: @unchecked Sendable {
 
   // MARK: - The update
 
-  /// Sums a segment's gradients over all shards and updates its parameters; called by every worker when it has finished
-  /// the segment's backward pass.
+  /// Sums a segment's gradients over all shards and updates its parameters; called by every worker, when all of this
+  /// rank have finished the segment's backward pass.
   func update(
     segment number: Int, _ parameters: UnsafeMutablePointer<Float>, _ optimizer: SGD, learningRate: Float,
     batches: Int, _ worker: Worker
   ) throws {
     let segment = segments[number]
-    if segment.range.isEmpty { return }
     let isAlone = worker.communicator.size == 1
-    try worker.barrier.wait()
     if !isAlone {
       try joinWorkers(segment, worker)
       if worker.index == 0 {

@@ -74,7 +74,7 @@ package struct Plan: Sendable {
 
   /// The variance of one element is no variance.
   private static func checkCounts(_ network: Network, _ partitions: [BatchPartition]) throws {
-    for norm in network.normalizedPositions where norm.positions == 1 {
+    for norm in network.normalizations where norm.inputs[0].layout.positions == 1 {
       for partition in partitions {
         for group in partition.groups(norm.statistics).groups where group.samples.count == 1 {
           throw LockstepError(

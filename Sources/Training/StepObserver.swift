@@ -12,6 +12,8 @@ package enum StepPart {
   case meeting
   /// Gradients that several operations or shards have added to.
   case addition
+  /// Waiting for the other workers of this rank, before gradients are exchanged.
+  case waiting
   /// The exchange of gradients, the update, and the exchange of parameters.
   case update
 }

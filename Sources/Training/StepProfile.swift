@@ -53,7 +53,7 @@ package final class StepProfile: StepObserver, @unchecked Sendable {
       case .forward(let operation): record.forward[number(operation)] += seconds
       case .again(let operation): record.again[number(operation)] += seconds
       case .backward(let operation): record.backward[number(operation)] += seconds
-      case .meeting: record.meetings += seconds
+      case .meeting, .waiting: record.meetings += seconds
       case .addition: record.additions += seconds
       case .update: record.update += seconds
       }

@@ -94,10 +94,10 @@ public final class Trainer {
     }
   }
 
-  /// Hands over the first batch.
-  func withBatch<Result>(_ body: (Batch) throws -> Result) throws -> Result {
-    request(step: 0)
-    return try trainInput.take().withBatch(globalCount: positions(0).count, body)
+  /// Hands over the batch of a step, the first one's if none is named.
+  func withBatch<Result>(ofStep step: Int = 0, _ body: (Batch) throws -> Result) throws -> Result {
+    request(step: step)
+    return try trainInput.take().withBatch(globalCount: positions(step).count, body)
   }
 
   /// Loss and accuracy on the test samples, with the running statistics; nil if there are none.

@@ -10,6 +10,12 @@ void platform_flush_denormals(void);
 /// The number of CPUs the calling thread may run on.
 int platform_available_cpus(void);
 
+/// The CPUs the calling thread may run on: CPU c is bit c % 8 of byte c / 8. All zero if nobody knows.
+void platform_get_affinity(uint8_t *mask, int size);
+
+/// Lets the calling thread, and those that it starts, run on these CPUs.
+void platform_set_affinity(const uint8_t *mask, int size);
+
 /// A hint to the processor that the caller is spinning.
 void platform_spin_hint(void);
 
