@@ -86,7 +86,7 @@ let package = Package(
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
     .testTarget(
       name: "TrainingTests",
-      dependencies: ["Collectives", "Kernels", "Layers", "Models", "Support", "Tensors", "Training"],
+      dependencies: ["Collectives", "Datasets", "Kernels", "Layers", "Models", "Support", "Tensors", "Training"],
       swiftSettings: settings),
   ]
 )

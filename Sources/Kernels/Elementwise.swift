@@ -14,6 +14,18 @@ package enum Elementwise {
     for i in 0..<count { y[i] = x[i] * (Float(mask[i]) * scale) }
   }
 
+  /// y = x * factor + term, or x * factor without a term. y may be x.
+  package static func multiply(
+    _ x: UnsafePointer<Float>, by factor: UnsafePointer<Float>, adding term: UnsafePointer<Float>?,
+    y: UnsafeMutablePointer<Float>, count: Int
+  ) {
+    if let term {
+      for i in 0..<count { y[i] = x[i] * factor[i] + term[i] }
+    } else {
+      for i in 0..<count { y[i] = x[i] * factor[i] }
+    }
+  }
+
   /// y = max(x, 0). NaN stays NaN, so that a diverged run shows in the loss.
   package static func rectify(_ x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, count: Int) {
     for i in 0..<count { y[i] = x[i] <= 0 ? 0 : x[i] }
@@ -48,17 +60,26 @@ package enum Elementwise {
     for i in 0..<rows { (y + i * count).update(from: row, count: count) }
   }
 
-  /// sums = the sum of the rows, or sums += it if it `adds`.
+  /// sums = the sum of the rows, each times the factors' row if there are any, or sums += it if it `adds`.
   package static func addRows(
-    _ x: UnsafePointer<Float>, rows: Int, stride: Int, to sums: UnsafeMutablePointer<Float>, count: Int, adds: Bool
+    _ x: UnsafePointer<Float>, times factors: UnsafePointer<Float>? = nil, rows: Int, stride: Int,
+    to sums: UnsafeMutablePointer<Float>, count: Int, adds: Bool
   ) {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { total in
       total.initialize(repeating: 0)
-      for i in 0..<rows { add(x + i * stride, to: total.baseAddress!, count: count) }
+      let total = total.baseAddress!
+      for row in 0..<rows {
+        if let factors {
+          let (x, factors) = (x + row * stride, factors + row * stride)
+          for i in 0..<count { total[i] += x[i] * factors[i] }
+        } else {
+          add(x + row * stride, to: total, count: count)
+        }
+      }
       if adds {
-        add(total.baseAddress!, to: sums, count: count)
+        add(total, to: sums, count: count)
       } else {
-        sums.update(from: total.baseAddress!, count: count)
+        sums.update(from: total, count: count)
       }
     }
   }

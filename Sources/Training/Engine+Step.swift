@@ -29,9 +29,9 @@ extension Engine {
     return result
   }
 
-  /// The loss and the correct answers on a batch, with the running statistics.
-  package func evaluate(_ batch: Batch) throws -> BatchResult {
-    load(batch, .evaluation)
+  /// The loss and the correct answers on a batch, with the running statistics or, as in training, the batch's own.
+  package func evaluate(_ batch: Batch, _ mode: Mode = .evaluation) throws -> BatchResult {
+    load(batch, mode)
     try team.run { [self] index in
       try prepare(workers[index])
       try forward(workers[index])
