@@ -21,13 +21,20 @@ let package = Package(
     .executableTarget(
       name: "Command",
       dependencies: [
-        "Collectives", "Datasets", "Kernels", "Layers", "Models", "Reports", "Tensors", "Training",
+        "Collectives", "Datasets", "Experiments", "Kernels", "Layers", "Models", "Reports", "Tensors", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
     .target(
       name: "Lockstep",
       dependencies: ["Collectives", "Datasets", "Layers", "Models", "Tensors", "Training"],
+      swiftSettings: settings),
+
+    // MARK: - Experiments
+
+    .target(
+      name: "Experiments",
+      dependencies: ["Collectives", "Datasets", "Layers", "Models", "Reports", "Tensors", "Training"],
       swiftSettings: settings),
 
     // MARK: - Models and reports

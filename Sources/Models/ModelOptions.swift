@@ -7,6 +7,8 @@ public struct ModelOptions: Sendable {
   public enum Normalization: Hashable, Sendable {
     /// Batch norm, its statistics taken over those samples.
     case batch(Statistics)
+    /// Sync batch norm, and noise behind it that undoes what it controls.
+    case noisyBatch
     /// Group norm of `groups(of:)` groups.
     case group
     case layer
@@ -41,6 +43,9 @@ public struct ModelOptions: Sendable {
   @LayerBuilder func norm(_ channels: Int) -> [any Layer] {
     switch normalization {
     case .batch(let statistics): BatchNorm(statistics: statistics)
+    case .noisyBatch:
+      BatchNorm()
+      ActivationNoise()
     case .group: GroupNorm(Normalization.groups(of: channels))
     case .layer: LayerNorm()
     case .none: []

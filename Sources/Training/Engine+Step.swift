@@ -8,6 +8,15 @@ extension Engine {
   ///
   /// - Throws: `SharedError` if the loss is not finite; the parameters are then those before the step.
   package func train(_ batch: Batch, learningRate: Float) throws -> BatchResult {
+    let result = try pass(batch, optimizer, learningRate: learningRate)
+    guard result.loss.isFinite else { throw try nonFiniteLoss(result) }
+    step += 1
+    batchesTracked += 1
+    return result
+  }
+
+  /// Forward, loss, and if that is finite backward and update.
+  func pass(_ batch: Batch, _ optimizer: SGD, learningRate: Float) throws -> BatchResult {
     load(batch, .training)
     try team.run { [self] index in
       let worker = workers[index]
@@ -22,11 +31,7 @@ extension Engine {
         parameters.start, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
       observer?.finished(.update, worker: index)
     }
-    let result = result(batch)
-    guard result.loss.isFinite else { throw try nonFiniteLoss(result) }
-    step += 1
-    batchesTracked += 1
-    return result
+    return result(batch)
   }
 
   /// The loss and the correct answers on a batch, with the running statistics or, as in training, the batch's own.
