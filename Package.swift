@@ -85,6 +85,10 @@ let package = Package(
     .testTarget(
       name: "CommandTests", dependencies: ["Command", "Reports", "Tensors"], swiftSettings: settings),
     .testTarget(name: "DatasetsTests", dependencies: ["CZlib", "Datasets", "Tensors"], swiftSettings: settings),
+    .testTarget(
+      name: "ExperimentsTests",
+      dependencies: ["Collectives", "Datasets", "Experiments", "Layers", "Support", "Tensors", "Training"],
+      swiftSettings: settings),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Support", "Tensors"], swiftSettings: settings),
     .testTarget(
       name: "LayersTests", dependencies: ["Collectives", "Kernels", "Layers", "Models", "Support", "Tensors"],

@@ -60,26 +60,35 @@ package enum Elementwise {
     for i in 0..<rows { (y + i * count).update(from: row, count: count) }
   }
 
+  /// Columns that are summed at once: as many as fit into a temporary allocation on the stack, 1 KiB.
+  private static let columnCount = 256
+
   /// sums = the sum of the rows, each times the factors' row if there are any, or sums += it if it `adds`.
   package static func addRows(
     _ x: UnsafePointer<Float>, times factors: UnsafePointer<Float>? = nil, rows: Int, stride: Int,
     to sums: UnsafeMutablePointer<Float>, count: Int, adds: Bool
   ) {
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { total in
-      total.initialize(repeating: 0)
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: columnCount) { total in
       let total = total.baseAddress!
-      for row in 0..<rows {
-        if let factors {
-          let (x, factors) = (x + row * stride, factors + row * stride)
-          for i in 0..<count { total[i] += x[i] * factors[i] }
-        } else {
-          add(x + row * stride, to: total, count: count)
+      var start = 0
+      while start < count {
+        let columns = min(columnCount, count - start)
+        total.update(repeating: 0, count: columns)
+        for row in 0..<rows {
+          let x = x + row * stride + start
+          if let factors {
+            let factors = factors + row * stride + start
+            for i in 0..<columns { total[i] += x[i] * factors[i] }
+          } else {
+            add(x, to: total, count: columns)
+          }
         }
-      }
-      if adds {
-        add(total, to: sums, count: count)
-      } else {
-        sums.update(from: total, count: count)
+        if adds {
+          add(total, to: sums + start, count: columns)
+        } else {
+          (sums + start).update(from: total, count: columns)
+        }
+        start += columns
       }
     }
   }

@@ -87,6 +87,11 @@ enum LayerCases {
       Convolution(5, kernel: 3)
       Dropout(0.5)
     },
+    "noise": Sequential {
+      ActivationNoise()
+      Convolution(5, kernel: 3)
+      ActivationNoise()
+    },
     "flatten": Sequential {
       Flatten()
       Linear(4)
