@@ -51,7 +51,7 @@ struct BatchNormMNISTCommand: JobCommand {
       identity(experiment) + [("threads", "\(experiment.threads)"), ("data", data ?? "unset")] + outputArguments.options
     )
     let data = try job.communicator.agree {
-      try Dataset.load(dataset, path: data, shape: nil, classCount: nil, seed: seed).binarized()
+      try Dataset.load(dataset, path: self.data, shape: nil, classCount: nil, seed: seed).binarized()
     }
     let (folder, earlier) = try outputArguments.open(
       BatchNormMNIST.Results.self, named: "batch-norm-mnist", options: identity(experiment), job)

@@ -2,6 +2,7 @@ import Collectives
 import Datasets
 import Foundation
 import Layers
+import Models
 import Tensors
 import Training
 
@@ -9,12 +10,12 @@ extension AccuracyBench {
   /// The models that a few steps make of the same start on one layout.
   public struct Layout: Codable, Sendable {
     public let workers: Int
-    let samplesPerWorker: Int
+    package let samplesPerWorker: Int
     /// Fingerprints of the models.
-    let sync: String
-    let local: String
+    package let sync: String
+    package let local: String
     /// On one worker.
-    let ghost: String
+    package let ghost: String
   }
 
   static let layoutSteps = 3

@@ -1,4 +1,5 @@
 import Reports
+import Training
 
 extension AccuracyBench {
   /// What was found, to read.

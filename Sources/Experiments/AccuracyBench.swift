@@ -34,8 +34,8 @@ public struct AccuracyBench: Sendable {
     public let normalization: Kind
     public let seed: UInt64
     /// By epoch.
-    fileprivate(set) var testAccuracy: [Double] = []
-    fileprivate(set) var trainingLoss: [Double] = []
+    package fileprivate(set) var testAccuracy: [Double] = []
+    package fileprivate(set) var trainingLoss: [Double] = []
     fileprivate(set) var seconds = 0.0
 
     /// That of the last epoch: the best one's would be chosen by test samples.

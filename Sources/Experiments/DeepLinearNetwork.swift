@@ -6,14 +6,14 @@ import Tensors
 ///
 /// With batch norm each product but the last is normalized over the samples: z = weight * xhat + bias.
 /// Source: Santurkar et al. 2018, arXiv:1805.11604, section 2.2 and appendix A: 25 layers of width 10.
-struct DeepLinearNetwork {
+package struct DeepLinearNetwork {
   let hasBatchNorm: Bool
-  let width: Int
+  package let width: Int
   /// By layer, [width, width], from that of the input.
-  var weights: [[Double]]
+  package var weights: [[Double]]
   /// By layer but the last.
-  var scales: [[Double]]
-  var shifts: [[Double]]
+  package var scales: [[Double]]
+  package var shifts: [[Double]]
   /// [samples, width]
   private let x: [Double]
   private let target: [Double]
@@ -21,17 +21,17 @@ struct DeepLinearNetwork {
 
   private static let epsilon = 1e-5
 
-  struct Gradient {
-    var loss: Double
-    var weights: [[Double]]
-    var scales: [[Double]]
-    var shifts: [[Double]]
+  package struct Gradient {
+    package var loss: Double
+    package var weights: [[Double]]
+    package var scales: [[Double]]
+    package var shifts: [[Double]]
   }
 
   /// - Parameters:
   ///   - width: the dimensions of all layers.
   ///   - seed: the key of data and weights; the same with batch norm as without.
-  init(layers: Int, width: Int, samples: Int, hasBatchNorm: Bool, seed: UInt64) {
+  package init(layers: Int, width: Int, samples: Int, hasBatchNorm: Bool, seed: UInt64) {
     self.hasBatchNorm = hasBatchNorm
     self.width = width
     self.samples = samples
@@ -95,7 +95,7 @@ struct DeepLinearNetwork {
   }
 
   /// The loss and its gradient by all parameters.
-  func gradient() -> Gradient {
+  package func gradient() -> Gradient {
     var inputs: [[Double]] = [x]
     var norms: [Normalized] = []
     for layer in weights.indices {
@@ -108,8 +108,9 @@ struct DeepLinearNetwork {
       inputs.append(y)
     }
     let errors = zip(inputs.last!, target).map { $0 - $1 }
+    let zeros = scales.map { $0.map { _ in 0.0 } }
     var gradient = Gradient(
-      loss: errors.reduce(0) { $0 + $1 * $1 }, weights: weights, scales: scales, shifts: shifts)
+      loss: errors.reduce(0) { $0 + $1 * $1 }, weights: weights, scales: zeros, shifts: zeros)
     var dy = errors.map { 2 * $0 }
     for layer in weights.indices.reversed() {
       if hasBatchNorm, layer < weights.count - 1 {
@@ -162,7 +163,7 @@ struct DeepLinearNetwork {
   }
 
   /// Takes a step of gradient descent with the first layers only, or with all.
-  func stepped(_ gradient: Gradient, learningRate: Double, layers: Int) -> DeepLinearNetwork {
+  package func stepped(_ gradient: Gradient, learningRate: Double, layers: Int) -> DeepLinearNetwork {
     var next = self
     func step(_ values: inout [Double], _ gradient: [Double]) {
       for i in values.indices { values[i] -= learningRate * gradient[i] }

@@ -12,13 +12,13 @@ import Training
 /// |g(k) - g| / |p(k) - p| ("effective beta-smoothness").
 /// Source: Santurkar et al. 2018, arXiv:1805.11604, section 3.1 and figure 4.
 public struct LossLandscape: Codable, Sendable {
-  let step: Int
+  package let step: Int
   /// Over the steps that stay finite; nil if none does.
-  let loss: ClosedRange<Double>?
-  let gradientChange: ClosedRange<Double>?
-  let smoothness: Double?
+  package let loss: ClosedRange<Double>?
+  package let gradientChange: ClosedRange<Double>?
+  package let smoothness: Double?
   /// Steps at which the loss was not finite.
-  let diverged: Int
+  package let diverged: Int
 
   /// In parts of the learning rate.
   static let shares: ClosedRange<Double> = 0.5...4
@@ -26,7 +26,7 @@ public struct LossLandscape: Codable, Sendable {
   /// Measures on one batch; the engine's parameters stay what they are.
   ///
   /// - Parameter points: the number of steps to look at, at equal distances.
-  init(_ engine: Engine, _ batch: Batch, learningRate: Double, points: Int) throws {
+  package init(_ engine: Engine, _ batch: Batch, learningRate: Double, points: Int) throws {
     let gradient = try engine.gradient(batch).gradient
     let length = norm(gradient)
     var losses: [Double] = []
@@ -62,11 +62,11 @@ public struct LossLandscape: Codable, Sendable {
 /// The distance |G - G'|, and the cosine of the angle between them.
 /// Source: Santurkar et al. 2018, arXiv:1805.11604, definition 2.1 ("internal covariate shift").
 public struct CovariateShift: Codable, Sendable {
-  let step: Int
+  package let step: Int
   /// Counts layers with weights from 1.
-  let layer: Int
-  let difference: Double
-  let cosine: Double
+  package let layer: Int
+  package let difference: Double
+  package let cosine: Double
 
   init(step: Int, layer: Int, difference: Double, cosine: Double) {
     (self.step, self.layer, self.difference, self.cosine) = (step, layer, difference, cosine)
@@ -75,7 +75,7 @@ public struct CovariateShift: Codable, Sendable {
   /// Measures some layers on one batch; the engine's parameters stay what they are.
   ///
   /// - Parameter layers: counted from 1 among those with weights.
-  static func measure(
+  package static func measure(
     _ engine: Engine, _ batch: Batch, learningRate: Double, layers: [Int]
   ) throws -> [CovariateShift] {
     let gradient = try engine.gradient(batch).gradient

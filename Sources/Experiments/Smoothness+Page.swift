@@ -23,18 +23,18 @@ extension Smoothness {
           }, caption: "Means over the \(Formats.grouped(interval)) steps before each point, noise included."),
         Figure(
           "loss-landscape",
-          chart("Loss along the gradient", "loss", .log10, images) {
+          chart("Loss along the gradient", "loss", images, .log10) {
             $0.landscapes.compactMap { point($0.step, $0.loss) }
           },
           caption: landscapeCaption("The loss")),
         Figure(
           "gradient-predictiveness",
-          chart("Change of the gradient along the gradient", "l2 distance", .log10, images) {
+          chart("Change of the gradient along the gradient", "l2 distance", images, .log10) {
             $0.landscapes.compactMap { point($0.step, $0.gradientChange) }
           }, caption: landscapeCaption("The distance of the gradient there from the gradient here")),
         Figure(
           "smoothness",
-          chart("Effective beta-smoothness", "change of the gradient per distance", .log10, images) {
+          chart("Effective beta-smoothness", "change of the gradient per distance", images, .log10) {
             $0.landscapes.compactMap { landscape in
               landscape.smoothness.map { Series.Point(Double(landscape.step), $0) }
             }
@@ -44,7 +44,7 @@ extension Smoothness {
       + [
         Figure(
           "linear-loss",
-          chart("Loss of the linear network", "squared error per sample", .log10, linear) {
+          chart("Loss of the linear network", "squared error per sample", linear, .log10) {
             $0.course.map { Series.Point(Double($0.step), $0.loss) }
           },
           caption: "\(Self.linearLayers) layers of width \(Self.linearWidth), \(Formats.grouped(Self.linearSamples))"
@@ -65,7 +65,7 @@ extension Smoothness {
   }
 
   private func chart(
-    _ title: String, _ unit: String, _ scale: Axis.Scale = .linear, _ networks: [Network],
+    _ title: String, _ unit: String, _ networks: [Network], _ scale: Axis.Scale = .linear,
     _ points: (Network) -> [Series.Point]
   ) -> LineChart {
     LineChart(
@@ -83,7 +83,7 @@ extension Smoothness {
       return [
         Figure(
           "\(name)-\(layer)-distance",
-          chart("Covariate shift of layer \(layer): distance", "l2 distance", .log10, networks) {
+          chart("Covariate shift of layer \(layer): distance", "l2 distance", networks, .log10) {
             points($0, \.difference)
           },
           caption: "How far the gradient of layer \(layer) of \(subject) moves when the layers below take their step."),

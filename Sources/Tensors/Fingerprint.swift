@@ -7,13 +7,14 @@ import Foundation
 package enum Fingerprint {
   package static func of(_ parts: [Data]) -> String {
     let prime: UInt64 = 0x100_0000_01b3
-    let hash = parts.reduce(0xcbf2_9ce4_8422_2325) { hash, data in
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for data in parts {
       data.withUnsafeBytes { bytes in
         let words = bytes.count & ~7
-        let start = stride(from: 0, to: words, by: 8).reduce(hash) {
-          ($0 ^ bytes.loadUnaligned(fromByteOffset: $1, as: UInt64.self)) &* prime
+        for offset in stride(from: 0, to: words, by: 8) {
+          hash = (hash ^ bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) &* prime
         }
-        return bytes.dropFirst(words).reduce(start) { ($0 ^ UInt64($1)) &* prime }
+        for byte in bytes.dropFirst(words) { hash = (hash ^ UInt64(byte)) &* prime }
       }
     }
     return "\(parts.reduce(0) { $0 + $1.count }) bytes \(String(hash, radix: 16))"

@@ -1,3 +1,4 @@
+import Collectives
 import Layers
 import Tensors
 

@@ -1,6 +1,5 @@
+import Experiments
 import Testing
-
-@testable import Experiments
 
 /// The linear network's gradients against central differences, all in Double.
 @Suite struct DeepLinearNetworkTests {

@@ -1,12 +1,11 @@
 import Collectives
 import Datasets
+import Experiments
 import Layers
 import Support
 import Tensors
 import Testing
 import Training
-
-@testable import Experiments
 
 /// Measurements in the course of training: what they find, and that they leave no trace.
 @Suite struct LandscapeTests {
@@ -84,7 +83,8 @@ import Training
     let losses = try [0.5, 4].map { share in
       let trainer = try Self.trainer()
       return try Self.measure(trainer) { engine, batch in
-        _ = try engine.pass(batch, SGD(momentum: 0), learningRate: Float(share * 0.1))
+        _ = try engine.train(batch, learningRate: Float(share * 0.1))
+        engine.step = 0  // The same noise.
         return try engine.evaluate(batch, .training).loss
       }
     }
