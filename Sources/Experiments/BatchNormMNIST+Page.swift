@@ -12,7 +12,9 @@ extension BatchNormMNIST {
     page.figures = [
       Figure(
         "accuracy", accuracyChart(results),
-        caption: "Accuracy on all test samples, measured every \(Formats.grouped(interval)) steps.")
+        caption:
+          "Accuracy on all test samples, measured every \(Formats.grouped(interval)) steps; as in the paper, from"
+          + " \(Formats.fixed(Self.shownAccuracy, 0))% upwards.")
     ]
     for network in results.networks {
       page.figures.append(
@@ -25,12 +27,17 @@ extension BatchNormMNIST {
     return page
   }
 
+  /// In percent.
+  private static let shownAccuracy = 70.0
+
   private func accuracyChart(_ results: Results) -> LineChart {
     LineChart(
       "Test accuracy", subtitle: "with batch norm, and without", x: Axis("steps"), y: Axis("accuracy (%)"),
       series: results.networks.map { network in
         Series(
-          network.name, network.points.dropFirst().map { Series.Point(Double($0.step), 100 * $0.accuracy) },
+          network.name,
+          network.points.map { Series.Point(Double($0.step), 100 * $0.accuracy) }
+            .filter { $0.y >= Self.shownAccuracy },
           hue: network.hasBatchNorm ? .blue : .vermillion)
       })
   }
