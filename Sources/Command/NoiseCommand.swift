@@ -1,5 +1,6 @@
 import ArgumentParser
 import Collectives
+import Datasets
 import Models
 import Reports
 import Tensors

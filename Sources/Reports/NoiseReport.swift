@@ -16,7 +16,7 @@ public struct NoiseReport: Codable, Sendable {
     [("fresh", fresh), ("trained", trained)].compactMap { name, noise in noise.map { (name, $0) } }
   }
 
-  private static let kinds: [(name: String, path: KeyPath<StatisticsNoise.Point, Double>)] = [
+  private static let kinds: [(name: String, path: KeyPath<StatisticsNoise.Point, Double> & Sendable)] = [
     ("mean", \.mean), ("variance", \.variance),
   ]
 

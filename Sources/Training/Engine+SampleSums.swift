@@ -1,4 +1,5 @@
 import Collectives
+import Datasets
 import Kernels
 import Layers
 import Tensors

@@ -46,7 +46,7 @@ extension CommandTests {
         #expect(missing == [], "lockstep \(subcommand) --help")
       }
       let overview = try Program.launch(["--help"]).run().output
-      for subcommand in ["train", "evaluate", "inspect", "bench", "tune"] {
+      for subcommand in ["train", "evaluate", "inspect", "bench", "experiment", "tune"] {
         #expect(overview.contains("\n  \(subcommand) "))
       }
     }

