@@ -21,13 +21,20 @@ let package = Package(
     .executableTarget(
       name: "Command",
       dependencies: [
-        "Collectives", "Datasets", "Kernels", "Layers", "Models", "Reports", "Tensors", "Training",
+        "Collectives", "Datasets", "Experiments", "Kernels", "Layers", "Models", "Reports", "Tensors", "Training",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: settings),
     .target(
       name: "Lockstep",
       dependencies: ["Collectives", "Datasets", "Layers", "Models", "Tensors", "Training"],
+      swiftSettings: settings),
+
+    // MARK: - Experiments
+
+    .target(
+      name: "Experiments",
+      dependencies: ["Collectives", "Datasets", "Layers", "Models", "Reports", "Tensors", "Training"],
       swiftSettings: settings),
 
     // MARK: - Models and reports
@@ -78,6 +85,10 @@ let package = Package(
     .testTarget(
       name: "CommandTests", dependencies: ["Command", "Reports", "Tensors"], swiftSettings: settings),
     .testTarget(name: "DatasetsTests", dependencies: ["CZlib", "Datasets", "Tensors"], swiftSettings: settings),
+    .testTarget(
+      name: "ExperimentsTests",
+      dependencies: ["Collectives", "Datasets", "Experiments", "Layers", "Support", "Tensors", "Training"],
+      swiftSettings: settings),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Support", "Tensors"], swiftSettings: settings),
     .testTarget(
       name: "LayersTests", dependencies: ["Collectives", "Kernels", "Layers", "Models", "Support", "Tensors"],
@@ -86,7 +97,7 @@ let package = Package(
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: settings),
     .testTarget(
       name: "TrainingTests",
-      dependencies: ["Collectives", "Kernels", "Layers", "Models", "Support", "Tensors", "Training"],
+      dependencies: ["Collectives", "Datasets", "Kernels", "Layers", "Models", "Support", "Tensors", "Training"],
       swiftSettings: settings),
   ]
 )

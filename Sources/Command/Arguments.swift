@@ -5,27 +5,30 @@ import Models
 import Tensors
 import Training
 
+/// What the models normalize with.
+enum NormChoice: String, CaseIterable, ExpressibleByArgument {
+  case batch, group, layer, none
+}
+
 /// Which statistics the models' batch norms take.
 struct BatchNormChoice: ExpressibleByArgument, CustomStringConvertible {
-  /// nil: no batch norm.
-  let statistics: Statistics?
+  let statistics: Statistics
 
   init?(argument: String) {
     switch argument {
     case "sync": statistics = .sync
     case "local": statistics = .local
-    case "none": statistics = nil
     default:
       guard argument.hasPrefix("ghost:"), let count = Int(argument.dropFirst(6)), count > 0 else { return nil }
       statistics = .ghost(count)
     }
   }
 
-  init(_ statistics: Statistics?) {
+  init(_ statistics: Statistics) {
     self.statistics = statistics
   }
 
-  var description: String { statistics?.description ?? "none" }
+  var description: String { statistics.description }
   var defaultValueDescription: String { description }
 }
 
@@ -88,21 +91,45 @@ struct ModelArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Batch statistics over the global batch (sync), each worker's samples (local), N consecutive samples (ghost:N), or no batch norm (none).",
-      valueName: "sync|local|ghost:N|none"))
+      "What normalizes: batch norm; group norm, of at most 32 groups; layer norm; or nothing.",
+      valueName: "batch|group|layer|none"))
+  var norm = NormChoice.batch
+
+  @Option(
+    help: ArgumentHelp(
+      "Batch norm's statistics: over the global batch (sync), each worker's samples (local), or N consecutive samples (ghost:N).",
+      valueName: "sync|local|ghost:N"))
   var batchNorm = BatchNormChoice(.sync)
 
   @Option(help: ArgumentHelp("The probability of dropout.", valueName: "p"))
   var dropout: Float = 0
 
   var options: [(name: String, value: String)] {
-    [("model", model), ("batch-norm", "\(batchNorm)"), ("dropout", "\(dropout)")]
+    [("model", model), ("norm", norm.rawValue), ("batch-norm", "\(batchNorm)"), ("dropout", "\(dropout)")]
+  }
+
+  /// The network in a few words.
+  var subject: String {
+    switch norm {
+    case .batch: "\(model) with \(batchNorm) batch norm"
+    case .group, .layer: "\(model) with \(norm) norm"
+    case .none: "\(model) without normalization"
+    }
+  }
+
+  private var normalization: ModelOptions.Normalization {
+    switch norm {
+    case .batch: .batch(batchNorm.statistics)
+    case .group: .group
+    case .layer: .layer
+    case .none: .none
+    }
   }
 
   func make(for data: Dataset) throws -> Sequential { try make(input: data.shape, classCount: data.classCount) }
 
   func make(input: SampleShape, classCount: Int) throws -> Sequential {
     try ModelZoo.model(
-      model, ModelOptions(input: input, classCount: classCount, batchNorm: batchNorm.statistics, dropout: dropout))
+      model, ModelOptions(input: input, classCount: classCount, normalization: normalization, dropout: dropout))
   }
 }

@@ -7,7 +7,9 @@ import Training
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Measure.",
-    subcommands: [BenchStepCommand.self, SyncVersusLocalCommand.self, NoiseCommand.self])
+    subcommands: [
+      BenchStepCommand.self, SyncVersusLocalCommand.self, NoiseCommand.self, BenchAccuracyCommand.self,
+    ])
 }
 
 struct BenchStepCommand: JobCommand {

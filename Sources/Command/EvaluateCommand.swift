@@ -8,7 +8,17 @@ import Training
 struct EvaluateCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate", abstract: "Measure a trained network on the test samples.",
-    discussion: "  lockstep evaluate --model resnet20 --dataset cifar10 --data DIR --init resnet20.safetensors")
+    discussion: """
+        lockstep evaluate --model resnet20 --dataset cifar10 --data DIR --init resnet20.safetensors
+
+      Batch norm normalizes with the running averages that were saved with the network. They lag behind its parameters
+      and weigh the last batches most. --recompute-statistics N takes, in their place, the exact mean and variance of
+      every channel over N batches of training samples, each batch normalized by its own statistics over the global batch,
+      as in training (Wu, Johnson 2021, arXiv:2105.07576): the same bits on any ranks x threads.
+
+        lockstep evaluate --model resnet20 --dataset cifar10 --data DIR --init resnet20.safetensors \\
+          --recompute-statistics 100
+      """)
 
   @OptionGroup(title: "Data") var dataArguments: DataArguments
   @OptionGroup(title: "Model") var modelArguments: ModelArguments
@@ -17,6 +27,12 @@ struct EvaluateCommand: JobCommand {
     name: .customLong("init"),
     help: ArgumentHelp("The network's parameters, named as PyTorch names them.", valueName: "file.safetensors"))
   var initial: String
+
+  @Option(
+    help: ArgumentHelp(
+      "Normalize with exact statistics over that many batches of training samples, not with running averages.",
+      valueName: "batches"))
+  var recomputeStatistics: Int?
 
   @Option(help: ArgumentHelp("Samples computed at once, over all workers.", valueName: "count"))
   var batchSize = 128
@@ -35,6 +51,7 @@ struct EvaluateCommand: JobCommand {
     try job.requireSame(
       modelArguments.options + dataArguments.options + [
         ("init", initial), ("batch-size", "\(batchSize)"), ("threads", "\(options.threads)"), ("seed", "\(seed)"),
+        ("recompute-statistics", recomputeStatistics.map { "\($0)" } ?? "unset"),
       ])
     let trainer = try job.communicator.agree { [options] () throws -> Trainer in
       let data = try dataArguments.load(seed: seed)
@@ -45,6 +62,9 @@ struct EvaluateCommand: JobCommand {
       return trainer
     }
     try job.announce(options, "\(modelArguments.model) on \(trainer.data.name)")
+    if let recomputeStatistics {
+      try job.communicator.agree { try trainer.recomputeStatistics(batches: recomputeStatistics) }
+    }
     let clock = ContinuousClock()
     let start = clock.now
     guard let result = try trainer.evaluate() else { return }

@@ -19,7 +19,10 @@ struct LockstepCommand: ParsableCommand {
         lockstep bench step --model resnet20                 how fast it trains here, and where the time goes
       """,
     version: "0.1.0",
-    subcommands: [TrainCommand.self, EvaluateCommand.self, InspectCommand.self, BenchCommand.self, TuneCommand.self])
+    subcommands: [
+      TrainCommand.self, EvaluateCommand.self, InspectCommand.self, BenchCommand.self, ExperimentCommand.self,
+      TuneCommand.self,
+    ])
 }
 
 /// A subcommand that all ranks run together.

@@ -18,6 +18,9 @@ struct OutputArguments: ParsableArguments {
     if resume, output == nil { throw ValidationError("--resume needs --output, the folder to go on from.") }
   }
 
+  /// What all ranks must have been given alike.
+  var options: [(name: String, value: String)] { [("output", output ?? "unset"), ("resume", "\(resume)")] }
+
   /// The folder, and what an earlier run has left in it; the same results on every rank.
   ///
   /// - Parameters:

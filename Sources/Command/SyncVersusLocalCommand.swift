@@ -145,7 +145,7 @@ struct SyncVersusLocalCommand: JobCommand {
 
   private func network(_ statistics: Statistics) throws -> Sequential {
     try ModelZoo.model(
-      model, ModelOptions(input: shape.shape, classCount: classes, batchNorm: statistics))
+      model, ModelOptions(input: shape.shape, classCount: classes, normalization: .batch(statistics)))
   }
 
   /// Strong and weak scaling of every layout.

@@ -62,8 +62,7 @@ struct TrainCommand: JobCommand {
   }
 
   private func subject(_ trainer: Trainer) -> String {
-    "\(modelArguments.model) with \(modelArguments.batchNorm) batch norm on \(trainer.data.name),"
-      + " \(trainer.data.train.count) samples"
+    "\(modelArguments.subject) on \(trainer.data.name), \(trainer.data.train.count) samples"
   }
 
   /// What all ranks must have been given alike.

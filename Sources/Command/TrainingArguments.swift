@@ -39,7 +39,7 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: ArgumentHelp("Weight decay (the L2 penalty's factor).", valueName: "factor"))
   var weightDecay: Float = 0
 
-  @Flag(help: "Spare biases and the parameters of batch norms from weight decay.")
+  @Flag(help: "Spare biases and the parameters of normalizations from weight decay.")
   var decayWeightsOnly = false
 
   @Option(help: ArgumentHelp("Label smoothing.", valueName: "share"))

@@ -61,6 +61,12 @@ public struct LabeledSamples: Sendable {
     self.storedCount = storedCount
   }
 
+  /// The first `count` samples, or all if there are no more.
+  public func prefix(_ count: Int) -> LabeledSamples {
+    LabeledSamples(
+      pixels: pixels, labels: Array(labels.prefix(count)), shape: shape, storedCount: storedCount)
+  }
+
   /// Writes sample `index`, normalized, to `destination`: C*H*W Floats, [C, H, W].
   package func copy(
     _ index: Int, placement: Placement = .asStored, to destination: UnsafeMutablePointer<Float>

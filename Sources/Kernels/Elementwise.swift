@@ -14,6 +14,18 @@ package enum Elementwise {
     for i in 0..<count { y[i] = x[i] * (Float(mask[i]) * scale) }
   }
 
+  /// y = x * factor + term, or x * factor without a term. y may be x.
+  package static func multiply(
+    _ x: UnsafePointer<Float>, by factor: UnsafePointer<Float>, adding term: UnsafePointer<Float>?,
+    y: UnsafeMutablePointer<Float>, count: Int
+  ) {
+    if let term {
+      for i in 0..<count { y[i] = x[i] * factor[i] + term[i] }
+    } else {
+      for i in 0..<count { y[i] = x[i] * factor[i] }
+    }
+  }
+
   /// y = max(x, 0). NaN stays NaN, so that a diverged run shows in the loss.
   package static func rectify(_ x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, count: Int) {
     for i in 0..<count { y[i] = x[i] <= 0 ? 0 : x[i] }
@@ -48,13 +60,18 @@ package enum Elementwise {
     for i in 0..<rows { (y + i * count).update(from: row, count: count) }
   }
 
-  /// sums = the sum of the rows, or sums += it if it `adds`.
+  /// sums = the sum of the rows, each times the factors' row if there are any, or sums += it if it `adds`.
   package static func addRows(
-    _ x: UnsafePointer<Float>, rows: Int, stride: Int, to sums: UnsafeMutablePointer<Float>, count: Int, adds: Bool
+    _ x: UnsafePointer<Float>, times factors: UnsafePointer<Float>? = nil, rows: Int, stride: Int,
+    to sums: UnsafeMutablePointer<Float>, count: Int, adds: Bool
   ) {
     func put<V: SIMD>(_ column: Int, _: V.Type) where V.Scalar == Float {
       var total = V.zero
-      for i in 0..<rows { total += UnsafeRawPointer(x + i * stride + column).loadUnaligned(as: V.self) }
+      for row in 0..<rows {
+        let place = row * stride + column
+        let x = UnsafeRawPointer(x + place).loadUnaligned(as: V.self)
+        total += factors.map { x * UnsafeRawPointer($0 + place).loadUnaligned(as: V.self) } ?? x
+      }
       let sum = UnsafeMutableRawPointer(sums + column)
       sum.storeBytes(of: adds ? sum.loadUnaligned(as: V.self) + total : total, as: V.self)
     }
@@ -65,7 +82,7 @@ package enum Elementwise {
     }
     while column < count {
       var total: Float = 0
-      for i in 0..<rows { total += x[i * stride + column] }
+      for row in 0..<rows { total += x[row * stride + column] * (factors?[row * stride + column] ?? 1) }
       sums[column] = adds ? sums[column] + total : total
       column += 1
     }

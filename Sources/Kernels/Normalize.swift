@@ -65,6 +65,30 @@ package enum Normalize {
     }
   }
 
+  /// dx = scale * dz - shift - (x - mean) * slope, for means that have the channels' weights in them. dx may be dz.
+  package static func backward(
+    _ dz: UnsafePointer<Float>, x: UnsafePointer<Float>, mean: UnsafePointer<Float>, scale: UnsafePointer<Float>,
+    shift: UnsafePointer<Float>, slope: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>,
+    _ layout: ActivationLayout, samples: Int
+  ) {
+    switch layout.block {
+    case 8: apply(SIMD8<Float>.self)
+    case 16: apply(SIMD16<Float>.self)
+    default: invariantFailure("normalization takes blocks of 8 or 16 channels, not \(layout.block)")
+    }
+
+    @inline(__always) func apply<V: ChannelVector>(_: V.Type) {
+      forEachChannelBlock(layout, samples) { channel, range in
+        let (mean, scale): (V, V) = (mean.block(channel), scale.block(channel))
+        let (shift, slope): (V, V) = (shift.block(channel), slope.block(channel))
+        for p in stride(from: range.lowerBound, to: range.upperBound, by: V.scalarCount) {
+          let centred = x.block(p, as: V.self) - mean
+          dx.setBlock(p, scale * dz.block(p, as: V.self) - shift - centred * slope)
+        }
+      }
+    }
+  }
+
   /// dx = scale * dx: statistics that do not depend on the batch.
   package static func backwardFrozen(
     _ dx: UnsafeMutablePointer<Float>, scale: UnsafePointer<Float>, _ layout: ActivationLayout, samples: Int

@@ -35,6 +35,15 @@ package final class WeightLayout: Sendable {
     order = .transposedStrips
   }
 
+  /// A parameter of the shape of one sample, laid out like that.
+  package convenience init(sample layout: ActivationLayout) {
+    let shape = layout.shape
+    self.init(
+      shape: [shape.channels, shape.height, shape.width],
+      plain: OneDNN.descriptor(ActivationLayout(shape: shape, block: 1), samples: 1),
+      kernel: OneDNN.descriptor(layout, samples: 1))
+  }
+
   /// Where the transpose of a matrix [rows, columns] has an element, in strips.
   private func index(_ row: Int, _ column: Int) -> Int {
     let width = Matrix.stripWidth

@@ -59,6 +59,9 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
 
   func join(_ sums: SumColumns, _ target: CompileTarget) { moments = sums }
 
+  /// sum(x) and sum(x^2) over a group, per padded channel.
+  func total(_ worker: Worker, group: Int) -> UnsafePointer<Double> { moments.total(worker, group: group) }
+
   /// sum(x), sum(x^2)
   func forward(_ slice: Slice) {
     guard slice.isTraining else { return }
@@ -122,7 +125,7 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
 /// Second half: the normalization forward, the sums of the gradient backward. Begins a segment.
 ///
 /// May also add a residual and rectify, in the same pass: y = relu((x - mean) * rstd * weight + bias + residual).
-final class BatchNormTransform: Operation, MeetingParticipant, @unchecked Sendable {
+final class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Sendable {
   let wiring: Wiring
   let norm: BatchNormState
   var rectifies = false
@@ -136,7 +139,7 @@ final class BatchNormTransform: Operation, MeetingParticipant, @unchecked Sendab
     wiring = Wiring(name, [x], y)
   }
 
-  var kind: String { "BatchNorm" + (inputs.count > 1 ? " + residual" : "") + (rectifies ? " + ReLU" : "") }
+  var kind: String { "BatchNorm" + furtherTasks }
   var parameters: [Parameter] {
     (norm.affine.map { [$0.weight, $0.bias] } ?? [])
       + (statistics == .frozen ? [norm.runningMean, norm.runningVariance] : [])

@@ -8,10 +8,13 @@ import Tensors
 public struct Linear: Layer {
   var outputs: Int
   var hasBias: Bool
+  var initializer: Initializer?
 
-  public init(_ outputs: Int, bias: Bool = true) {
+  /// - Parameter weight: how the weight begins, if not as PyTorch's.
+  public init(_ outputs: Int, bias: Bool = true, weight initializer: Initializer? = nil) {
     self.outputs = outputs
     hasBias = bias
+    self.initializer = initializer
   }
 
   public func build(_ x: Value, in network: NetworkBuilder) throws -> Value {
@@ -20,11 +23,11 @@ public struct Linear: Layer {
     }
     guard outputs > 0 else { throw network.error("Linear needs at least one output") }
     let y = network.value(.features(outputs))
-    let initializer = Initializer.standard(fanIn: x.shape.channels)
-    let weight = network.parameter("weight", [outputs, x.shape.channels], .weight, initializer)
+    let standard = Initializer.standard(fanIn: x.shape.channels)
+    let weight = network.parameter("weight", [outputs, x.shape.channels], .weight, initializer ?? standard)
     // The outputs are the vectors' lanes, in the product that makes y as in the one that makes dWeight.
     weight.layout = WeightLayout(transposedStrips: weight.shape)
-    let bias = hasBias ? network.parameter("bias", [outputs], .bias, initializer) : nil
+    let bias = hasBias ? network.parameter("bias", [outputs], .bias, standard) : nil
     bias?.layout = WeightLayout(plain: [outputs], paddedCount: y.layout.paddedChannels)
     return network.append(LinearOperation(network.path, x, y, weight, bias))
   }

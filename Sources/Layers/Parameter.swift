@@ -36,7 +36,7 @@ package final class Parameter: @unchecked Sendable {  // Written only while a ne
     case weight
     /// A bias of a linear layer or convolution.
     case bias
-    /// Batch norm's weight or bias.
+    /// A normalization's weight or bias.
     case normalization
     /// Batch norm's running mean or variance. The "gradient" is the batch's statistic; PyTorch's `momentum`, or nil for
     /// the cumulative average.

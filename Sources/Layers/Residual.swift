@@ -34,7 +34,7 @@ public struct Residual: Layer {
   }
 }
 
-/// y = x + residual, optionally rectified: the sum where it cannot be part of a batch norm's pass.
+/// y = x + residual, optionally rectified: the sum where it cannot be part of a normalization's pass.
 final class SumOperation: Operation, @unchecked Sendable {
   let wiring: Wiring
   let rectifies: Bool

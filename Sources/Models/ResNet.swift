@@ -1,6 +1,6 @@
 import Layers
 
-/// Residual networks. Shortcuts are projections with batch norm where the shape changes; names are torchvision's.
+/// Residual networks. Shortcuts are normalized projections where the shape changes; names are torchvision's.
 ///
 /// Source: He, Zhang, Ren, Sun 2016, doi:10.1109/CVPR.2016.90.
 public enum ResNet {
@@ -35,7 +35,7 @@ public enum ResNet {
     var channels = widths[0]
     return Sequential {
       stem
-      options.norm("bn1")
+      options.norm("bn1", channels)
       ReLU().named("relu")
       afterStem
       for (stage, width) in widths.enumerated() {
@@ -66,25 +66,25 @@ public enum ResNet {
       ? nil
       : Sequential {
         convolution("0", outputs, kernel: 1, stride: stride)
-        options.norm("1")
+        options.norm("1", outputs)
       }
     channels = outputs
     return Residual(shortcut: shortcut) {
       if expansion == 1 {
         convolution("conv1", width, kernel: 3, stride: stride)
-        options.norm("bn1")
+        options.norm("bn1", width)
         ReLU().named("relu")
         convolution("conv2", width, kernel: 3)
-        options.norm("bn2")
+        options.norm("bn2", width)
       } else {
         convolution("conv1", width, kernel: 1)
-        options.norm("bn1")
+        options.norm("bn1", width)
         ReLU().named("relu")
         convolution("conv2", width, kernel: 3, stride: stride)
-        options.norm("bn2")
+        options.norm("bn2", width)
         ReLU().named("relu")
         convolution("conv3", outputs, kernel: 1)
-        options.norm("bn3")
+        options.norm("bn3", outputs)
       }
     }
   }

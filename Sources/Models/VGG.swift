@@ -3,7 +3,7 @@ import Tensors
 
 /// Networks of 3x3 convolutions, in the form common for CIFAR: five stages that halve the image, one linear classifier.
 ///
-/// Source: Simonyan, Zisserman 2015, arXiv:1409.1556, configurations A and D, with batch norm.
+/// Source: Simonyan, Zisserman 2015, arXiv:1409.1556, configurations A and D, with batch norm unless other options are given.
 public enum VGG {
   /// Configuration A: 8 convolutions.
   public static func vgg11(_ options: ModelOptions) throws -> Sequential {
@@ -26,7 +26,7 @@ public enum VGG {
         for stage in stages {
           for width in stage {
             Convolution(width, kernel: 3, padding: 1, bias: options.convolutionBias)
-            options.norm
+            options.norm(width)
             ReLU()
           }
           MaxPooling(2)

@@ -10,7 +10,7 @@ public struct KeyedRandom: Sendable {
   /// What numbers are for. Two purposes never share a number.
   public enum Purpose: UInt32, Sendable {
     case initialization = 1
-    case order, augmentation, dropout, glyph, data
+    case order, augmentation, dropout, glyph, data, noise
   }
 
   private var counter: SIMD4<UInt32>

@@ -54,7 +54,7 @@ extension Engine {
   /// PyTorch counts the batches of every batch norm; ours see the same ones.
   private static let counterName = "num_batches_tracked"
 
-  private func set(_ parameter: Parameter, _ values: [Float]) {
+  func set(_ parameter: Parameter, _ values: [Float]) {
     parameter.layout.pack(values, to: parameters.start + parameter.offset, workers[0].kernels)
   }
 

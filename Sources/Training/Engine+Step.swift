@@ -8,6 +8,15 @@ extension Engine {
   ///
   /// - Throws: `SharedError` if the loss is not finite; the parameters are then those before the step.
   package func train(_ batch: Batch, learningRate: Float) throws -> BatchResult {
+    let result = try pass(batch, optimizer, learningRate: learningRate)
+    guard result.loss.isFinite else { throw try nonFiniteLoss(result) }
+    step += 1
+    batchesTracked += 1
+    return result
+  }
+
+  /// Forward, loss, and if that is finite backward and update.
+  func pass(_ batch: Batch, _ optimizer: SGD, learningRate: Float) throws -> BatchResult {
     load(batch, .training)
     try team.run { [self] index in
       let worker = workers[index]
@@ -15,20 +24,16 @@ extension Engine {
       observer?.finished(.preparation, worker: index)
       try forward(worker)
       guard plan.network.loss.totals(worker).loss.isFinite else { return }
-      try backward(worker, learningRate: learningRate)
+      try backward(worker, optimizer, learningRate: learningRate)
       try exchange.gatherParameters(parameters.start, worker)
       observer?.finished(.update, worker: index)
     }
-    let result = result(batch)
-    guard result.loss.isFinite else { throw try nonFiniteLoss(result) }
-    step += 1
-    batchesTracked += 1
-    return result
+    return result(batch)
   }
 
-  /// The loss and the correct answers on a batch, with the running statistics.
-  package func evaluate(_ batch: Batch) throws -> BatchResult {
-    load(batch, .evaluation)
+  /// The loss and the correct answers on a batch, with the running statistics or, as in training, the batch's own.
+  package func evaluate(_ batch: Batch, _ mode: Mode = .evaluation) throws -> BatchResult {
+    load(batch, mode)
     try team.run { [self] index in
       try prepare(workers[index])
       try forward(workers[index])
@@ -76,7 +81,7 @@ extension Engine {
   }
 
   /// The same segments in reverse; nothing reads a segment's parameters after its turn, so that they are updated at once.
-  private func backward(_ worker: Worker, learningRate: Float) throws {
+  private func backward(_ worker: Worker, _ optimizer: SGD, learningRate: Float) throws {
     for (number, segment) in plan.segments.enumerated().reversed() {
       let route = worker.route.segments[number]
       placeGradients(ofSegment: number, worker)

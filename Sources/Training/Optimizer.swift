@@ -6,7 +6,7 @@ public struct SGD: Sendable, Equatable {
   public var momentum: Float
   public var weightDecay: Float
   public var nesterov: Bool
-  /// Whether weight decay spares biases and the parameters of batch norms.
+  /// Whether weight decay spares biases and the parameters of normalizations.
   public var decaysWeightsOnly: Bool
 
   public init(

@@ -100,6 +100,15 @@ public final class Trainer {
     return try trainInput.take().withBatch(globalCount: positions(step).count, body)
   }
 
+  /// Hands over the first batches of training, one after another.
+  func forEachBatch(_ count: Int, _ body: (_ number: Int, Batch) throws -> Void) throws {
+    request(step: 0)
+    for step in 0..<count {
+      if step + 1 < count { request(step: step + 1) }
+      try trainInput.take().withBatch(globalCount: positions(step).count) { try body(step, $0) }
+    }
+  }
+
   /// Loss and accuracy on the test samples, with the running statistics; nil if there are none.
   ///
   /// - Parameter progress: called after each batch with the samples done so far.

@@ -9,8 +9,9 @@ enum Browser {
     (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
       .contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(name)") }
   }
+  static let exists = executable != nil
   static let isNeeded = ConditionTrait.enabled(
-    if: executable != nil, "no browser: \(names.joined(separator: ", ")) are not installed")
+    if: exists, "no browser: \(names.joined(separator: ", ")) are not installed")
 
   /// A rectangle of the window, in pixels.
   struct Box: Decodable {

@@ -23,14 +23,19 @@ extension CommandTests {
     }
 
     @Test func helpNamesEveryOption() throws {
-      let shared = ["model", "dataset", "data", "shape", "classes", "batch-size", "threads", "batch-norm", "dropout"]
+      let shared = [
+        "model", "dataset", "data", "shape", "classes", "batch-size", "threads", "norm", "batch-norm", "dropout",
+      ]
       let training = [
         "shards", "epochs", "steps", "learning-rate", "momentum", "weight-decay", "schedule", "warmup-epochs", "seed",
         "no-shuffle", "augment", "init", "save", "checkpoint", "resume", "metrics", "plan",
       ]
-      let evaluation = ["model", "dataset", "data", "batch-size", "threads", "batch-norm", "seed", "init"]
-      let inspection = ["model", "shape", "classes", "batch-size", "shards", "threads", "batch-norm", "json"]
-      let tuning = ["model", "shape", "classes", "batch-size", "shards", "threads", "batch-norm", "save"]
+      let evaluation = [
+        "model", "dataset", "data", "batch-size", "threads", "norm", "batch-norm", "seed", "init",
+        "recompute-statistics",
+      ]
+      let inspection = ["model", "shape", "classes", "batch-size", "shards", "threads", "norm", "batch-norm", "json"]
+      let tuning = ["model", "shape", "classes", "batch-size", "shards", "threads", "norm", "batch-norm", "save"]
       let all = [
         ("train", shared + training), ("evaluate", evaluation), ("inspect", inspection), ("tune", tuning),
       ]
@@ -41,7 +46,7 @@ extension CommandTests {
         #expect(missing == [], "lockstep \(subcommand) --help")
       }
       let overview = try Program.launch(["--help"]).run().output
-      for subcommand in ["train", "evaluate", "inspect", "bench", "tune"] {
+      for subcommand in ["train", "evaluate", "inspect", "bench", "experiment", "tune"] {
         #expect(overview.contains("\n  \(subcommand) "))
       }
     }
@@ -103,6 +108,28 @@ extension CommandTests {
       let table = try JSONDecoder().decode(Table.self, from: Data(outcome.output.utf8))
       #expect(table.parameters == parameters)
       #expect(table.operations.reduce(0) { $0 + $1.parameters } == parameters)
+    }
+
+    /// Other statistics than the running averages, the same ones on any ranks x threads.
+    @Test func recomputedStatistics() throws {
+      let data = try files.mnist(120, to: "mnist")
+      let common = ["--model", "mlp", "--dataset", "mnist", "--data", data, "--batch-size", "24"]
+      let save = files.path("saved")
+      _ = try Program.launch(["train", "--epochs", "1", "--save", save] + common).run()
+      func loss(ranks: Int? = nil, threads: Int, _ arguments: [String]) throws -> String {
+        let outcome = try Program.launch(
+          ranks: ranks, ["evaluate", "--init", save, "--threads", "\(threads)"] + common + arguments
+        ).run()
+        return String(try #require(outcome.output.firstMatch(of: /test loss (\S+)/), "\(outcome.text)").1)
+      }
+      let recomputed = try loss(threads: 1, ["--recompute-statistics", "5"])
+      #expect(try loss(threads: 1, []) != recomputed)
+      #expect(try loss(threads: 2, ["--recompute-statistics", "5"]) == recomputed)
+      if Program.mpirunExists {
+        #expect(try loss(ranks: 3, threads: 1, ["--recompute-statistics", "5"]) == recomputed)
+      }
+      let tooMany = try Program.launch(["evaluate", "--init", save, "--recompute-statistics", "6"] + common).run()
+      expectCleanFailure(tooMany, "over 1 to 5 batches of 24 samples, not 6")
     }
 
     @Test func evaluationAgreesWithTraining() throws {

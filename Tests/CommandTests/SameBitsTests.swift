@@ -66,6 +66,34 @@ extension CommandTests {
       ])
     }
 
+    /// What N-sample workers compute with their own statistics is what one worker computes with those of N samples.
+    @Test(arguments: [(2, 1, 12), (2, 2, 6), (4, 1, 6), (1, 4, 6)])
+    func localIsGhost(ranks: Int, threads: Int, samplesPerWorker: Int) throws {
+      let data = try files.tensors(96, [3, 12, 12], to: "data")
+      func train(_ layout: (Int, Int), _ statistics: String) throws -> Data {
+        try self.train(
+          layout,
+          [
+            "--model", "resnet20", "--dataset", "tensors", "--data", data, "--batch-size", "24", "--shards", "8",
+            "--steps", "6", "--batch-norm", statistics,
+          ])
+      }
+      let local = try train((ranks, threads), "local")
+      let ghost = try train((1, 1), "ghost:\(samplesPerWorker)")
+      let isSame = local == ghost
+      #expect(isSame)
+      let isOther = try train((1, 1), "sync") != local
+      #expect(isOther)
+    }
+
+    @Test(arguments: ["group", "layer"]) func sampleNorms(norm: String) throws {
+      let data = try files.tensors(103, [3, 12, 12], to: "data")
+      try expectSameBits([
+        "--model", "resnet20", "--dataset", "tensors", "--data", data, "--batch-size", "50", "--shards", "8",
+        "--steps", "3", "--norm", norm,
+      ])
+    }
+
     @Test func resumingOnAnotherLayout() throws {
       let data = try files.tensors(103, [1, 6, 5], to: "data")
       let arguments = [

@@ -87,6 +87,11 @@ enum LayerCases {
       Convolution(5, kernel: 3)
       Dropout(0.5)
     },
+    "noise": Sequential {
+      ActivationNoise()
+      Convolution(5, kernel: 3)
+      ActivationNoise()
+    },
     "flatten": Sequential {
       Flatten()
       Linear(4)
@@ -130,6 +135,46 @@ enum LayerCases {
       BatchNorm(statistics: .ghost(3))
       Tanh()
       BatchNorm(statistics: .frozen)
+    },
+    "vectors: group norm": Sequential {
+      Linear(12)
+      GroupNorm(3)
+      Tanh()
+      Linear(7)
+      LayerNorm()
+    },
+    "group norm": GroupNorm(3),
+    "group norm, groups": Sequential {
+      GroupNorm(2)
+      Convolution(20, kernel: 3, padding: 1)
+      GroupNorm(4)
+      Tanh()
+      Convolution(4, kernel: 3, stride: 2)
+      GroupNorm(2, affine: false)
+    },
+    "layer norm": Sequential {
+      LayerNorm()
+      Convolution(5, kernel: 3, padding: 1)
+      LayerNorm()
+      Tanh()
+      Convolution(4, kernel: 3, stride: 2)
+      LayerNorm(affine: false)
+    },
+    // Group norms that rectify, and that add a shortcut, which another one normalizes.
+    "residual of group norms": Sequential {
+      Convolution(6, kernel: 3, padding: 1, bias: false)
+      GroupNorm(3)
+      ReLU()
+      Residual(
+        shortcut: Sequential {
+          Convolution(4, kernel: 1, bias: false)
+          GroupNorm(2)
+        }
+      ) {
+        Convolution(4, kernel: 3, padding: 1, bias: false)
+        GroupNorm(2)
+      }
+      Convolution(3, kernel: 3)
     },
     "residual": Sequential {
       Convolution(5, kernel: 3, padding: 1, bias: false)

@@ -70,6 +70,9 @@ struct Oracle {
       return BatchNorm(
         epsilon: Float(file.metadata["epsilon"]!)!, momentum: Float(file.metadata["momentum"]!), affine: bool("affine"),
         statistics: isTraining ? .sync : .frozen)
+    case "GroupNorm":
+      return GroupNorm(int("groups"), epsilon: Float(file.metadata["epsilon"]!)!, affine: bool("affine"))
+    case "LayerNorm": return LayerNorm(epsilon: Float(file.metadata["epsilon"]!)!, affine: bool("affine"))
     case "ReLU": return ReLU()
     case "Sigmoid": return Sigmoid()
     case "Tanh": return Tanh()

@@ -23,7 +23,8 @@ import Testing
 
   static let largeNames = [
     "batch norm", "batch norm, ghost:2", "batch norm, mixed statistics", "batch norm, momentum nil", "cross-entropy",
-    "dropout", "nested residuals", "residual", "residual with projection", "smooth network", "vectors: two linear",
+    "dropout", "group norm, groups", "layer norm", "nested residuals", "residual", "residual of group norms",
+    "residual with projection", "smooth network", "vectors: group norm", "vectors: two linear",
   ]
 
   @Test(arguments: largeNames) func twentyTwoSamplesInEightShards(_ name: String) throws {

@@ -34,6 +34,26 @@ import Training
     #expect(kinds.count == 66)
   }
 
+  /// Group norms fuse as batch norms do, and leave nothing to meet for but the loss.
+  @Test func groupNormsFuse() throws {
+    let input = SampleShape(channels: 3, height: 32, width: 32)
+    let options = ModelOptions(input: input, classCount: 10, normalization: .group)
+    let network = try Network(ModelZoo.model("resnet20", options), input: input, classCount: 10)
+    let kinds = network.operations.map(\.kind)
+    #expect(kinds.count { $0 == "GroupNorm" } == 2)  // of the projections
+    #expect(kinds.count { $0 == "GroupNorm + ReLU" } == 10)
+    #expect(kinds.count { $0 == "GroupNorm + residual + ReLU" } == 9)
+    #expect(kinds.count == 45)
+    let plan = try plan(network, batchSizes: [22], shards: 8, grid: WorkerGrid(ranks: 1, threads: 2))
+    #expect(plan.segments.count == 1)
+  }
+
+  /// At most 32 groups, of four channels or more.
+  @Test func groupsOfChannels() {
+    let groups = [3, 5, 16, 32, 64, 100, 128, 512].map(ModelOptions.Normalization.groups)
+    #expect(groups == [1, 1, 4, 8, 16, 25, 32, 32])
+  }
+
   /// A batch norm whose output something else reads too must stay as it is.
   @Test func sharedOutputsAreNotFused() throws {
     let model = Sequential {

@@ -27,6 +27,17 @@ import Training
     try expectSameBits(run)
   }
 
+  @Test(arguments: [ModelOptions.Normalization.group, .layer])
+  func residualNetworkOfSampleNorms(normalization: ModelOptions.Normalization) throws {
+    let input = SampleShape(channels: 3, height: 9, width: 8)
+    var run = TrainingRun(input: input, batchSize: 22) {
+      try ModelZoo.model("resnet20", ModelOptions(input: input, classCount: 10, normalization: normalization))
+    }
+    run.lastBatchSize = 5
+    run.steps = 3
+    try expectSameBits(run)
+  }
+
   @Test func residualNetwork() throws {
     let input = SampleShape(channels: 3, height: 9, width: 8)
     var run = TrainingRun(input: input, batchSize: 22) {

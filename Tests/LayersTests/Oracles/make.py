@@ -72,6 +72,9 @@ def randomize(module):
                     part.bias.normal_()
                 part.running_mean.normal_()
                 part.running_var.uniform_(0.5, 1.5)
+            if isinstance(part, (nn.GroupNorm, nn.LayerNorm)) and part.weight is not None:
+                part.weight.uniform_(0.5, 1.5)
+                part.bias.normal_()
 
 
 def layer(module, x, first=None, labels=None, **settings):
@@ -118,6 +121,22 @@ def batch_norm(*shape, momentum=0.1, epsilon=1e-5, affine=True, training=True, c
     inputs = [torch.randn(shape) * (1 + 0.5 * channel) + channel - 1 for _ in range(calls)]
     return layer(module, inputs[-1], first=inputs[0] if calls == 2 else None,
                  momentum=momentum, epsilon=epsilon, affine=affine, training=training, calls=calls)
+
+
+def sample_norm(module, shape, epsilon, affine, **settings):
+    """A normalization of each sample by itself; samples and channels differ in mean and deviation."""
+    N, C, *rest = shape
+    sample, channel = torch.arange(N).reshape(N, 1, *[1] * len(rest)), torch.arange(C).reshape(1, C, *[1] * len(rest))
+    x = torch.randn(shape) * (1 + 0.5 * channel) * (1 + 0.3 * sample) + channel - sample
+    return layer(module, x, epsilon=epsilon, affine=affine, **settings)
+
+
+def group_norm(groups, *shape, epsilon=1e-5, affine=True):
+    return sample_norm(nn.GroupNorm(groups, shape[1], epsilon, affine), shape, epsilon, affine, groups=groups)
+
+
+def layer_norm(*shape, epsilon=1e-5, affine=True):
+    return sample_norm(nn.LayerNorm(shape[1:], epsilon, affine), shape, epsilon, affine)
 
 
 def pool(kind, kernel, stride, padding, *shape, **settings):
@@ -214,6 +233,18 @@ CASES = {
     "batch-norm-2d-momentum-none": lambda: batch_norm(5, 3, 7, 5, momentum=None, calls=2),
     "batch-norm-2d-no-affine": lambda: batch_norm(5, 3, 7, 5, affine=False),
     "batch-norm-2d-evaluation": lambda: batch_norm(5, 3, 7, 5, training=False),
+
+    "group-norm": lambda: group_norm(3, 5, 6, 7, 5),
+    "group-norm-1d": lambda: group_norm(4, 5, 12),
+    "group-norm-20": lambda: group_norm(4, 3, 20, 5, 3),
+    "group-norm-32": lambda: group_norm(2, 2, 32, 3, 5, epsilon=0.1),
+    "group-norm-instance": lambda: group_norm(5, 3, 5, 7, 5),
+    "group-norm-no-affine": lambda: group_norm(2, 5, 6, 7, 5, affine=False),
+    "layer-norm": lambda: layer_norm(5, 3, 7, 5),
+    "layer-norm-1d": lambda: layer_norm(5, 7),
+    "layer-norm-1d-20": lambda: layer_norm(7, 20, epsilon=0.1),
+    "layer-norm-20": lambda: layer_norm(3, 20, 5, 3),
+    "layer-norm-no-affine": lambda: layer_norm(5, 3, 7, 5, affine=False),
 
     "relu": lambda: layer(nn.ReLU(), distinct(5, 3, 7, 5)),
     "sigmoid": lambda: layer(nn.Sigmoid(), 2 * torch.randn(5, 3, 7, 5)),
