@@ -24,6 +24,8 @@ struct EvaluateCommand: JobCommand {
   @Option(help: ArgumentHelp("Computing threads per rank. (default: the CPUs this rank may use)", valueName: "count"))
   var threads: Int?
 
+  @OptionGroup var precisionArguments: PrecisionArguments
+
   @Option(help: ArgumentHelp("The key of the procedural data.", valueName: "number"))
   var seed: UInt64 = 0
 
@@ -32,8 +34,9 @@ struct EvaluateCommand: JobCommand {
     options.globalBatchSize = batchSize
     options.threads = threads ?? job.defaultThreads
     options.seed = seed
+    options.precision = precisionArguments.precision
     try job.requireSame(
-      modelArguments.options + dataArguments.options + [
+      modelArguments.options + dataArguments.options + precisionArguments.options + [
         ("init", initial), ("batch-size", "\(batchSize)"), ("threads", "\(options.threads)"), ("seed", "\(seed)"),
       ])
     let trainer = try job.communicator.agree { [options] () throws -> Trainer in

@@ -23,14 +23,18 @@ extension CommandTests {
     }
 
     @Test func helpNamesEveryOption() throws {
-      let shared = ["model", "dataset", "data", "shape", "classes", "batch-size", "threads", "batch-norm", "dropout"]
+      let shared = [
+        "model", "dataset", "data", "shape", "classes", "batch-size", "threads", "batch-norm", "dropout", "precision",
+      ]
       let training = [
         "shards", "epochs", "steps", "learning-rate", "momentum", "weight-decay", "schedule", "warmup-epochs", "seed",
         "no-shuffle", "augment", "init", "save", "checkpoint", "resume", "metrics", "plan",
       ]
-      let evaluation = ["model", "dataset", "data", "batch-size", "threads", "batch-norm", "seed", "init"]
-      let inspection = ["model", "shape", "classes", "batch-size", "shards", "threads", "batch-norm", "json"]
-      let tuning = ["model", "shape", "classes", "batch-size", "shards", "threads", "batch-norm", "save"]
+      let evaluation = ["model", "dataset", "data", "batch-size", "threads", "batch-norm", "seed", "init", "precision"]
+      let inspection = [
+        "model", "shape", "classes", "batch-size", "shards", "threads", "batch-norm", "json", "precision",
+      ]
+      let tuning = ["model", "shape", "classes", "batch-size", "shards", "threads", "batch-norm", "save", "precision"]
       let all = [
         ("train", shared + training), ("evaluate", evaluation), ("inspect", inspection), ("tune", tuning),
       ]
