@@ -1,5 +1,6 @@
 import Kernels
 import Layers
+import Tensors
 
 /// What bf16 training does around a segment's operations: every activation and every gradient of one that an operation
 /// reads is a bf16 number.
