@@ -55,7 +55,6 @@ import Training
       }, image
     ),
     ("average pooling", AveragePooling(3, stride: 2), image),
-    ("sigmoid", Sigmoid(), image),
   ]
 
   @Test(arguments: layers.indices) func oneLayer(_ index: Int) throws {
