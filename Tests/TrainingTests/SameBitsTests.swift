@@ -38,13 +38,36 @@ import Training
     try expectSameBits(run)
   }
 
-  /// Images large enough that a worker's samples go through a segment in several slices.
-  @Test func bfloat16() throws {
+  /// Images large enough that a worker's samples go through a segment in several slices, which share their scratch.
+  private func expectSameBitsInSlices(_ model: @escaping @Sendable (SampleShape) throws -> any Layer) throws {
     let input = SampleShape(channels: 3, height: 32, width: 32)
-    var run = TrainingRun(input: input, batchSize: 45) {
-      try ModelZoo.model("resnet20", ModelOptions(input: input, classCount: 10, dropout: 0.1))
-    }
+    var run = TrainingRun(input: input, batchSize: 45) { try model(input) }
     (run.lastBatchSize, run.steps, run.precision) = (5, 3, .bfloat16)
     try expectSameBits(run, grids: [(1, 2), (3, 1), (5, 1)])
+  }
+
+  @Test func bfloat16() throws {
+    try expectSameBitsInSlices {
+      try ModelZoo.model("resnet20", ModelOptions(input: $0, classCount: 10, dropout: 0.1))
+    }
+  }
+
+  /// A gradient is begun in one segment, added to in another, and completed in a third.
+  @Test func bfloat16NestedResiduals() throws {
+    try expectSameBitsInSlices { _ in
+      Sequential {
+        Convolution(8, kernel: 3, padding: 1)
+        Residual {
+          Residual {
+            Convolution(8, kernel: 3, padding: 1)
+            BatchNorm()
+          }
+          Convolution(8, kernel: 3, padding: 1)
+          BatchNorm()
+        }
+        GlobalAveragePooling()
+        Linear(10)
+      }
+    }
   }
 }
