@@ -8,7 +8,7 @@ usage: cluster/same-bits.sh [options]
 
 Trains mlp, vgg11 and resnet20 for some steps on 1x1, 1x2, 2x1, 2x2, 3x1, 1x3, 4x1 and 5x1 (ranks x threads), and
 compares the saved models with cmp: an even batch, an uneven one, last batches of an epoch that are smaller, dropout and
-augmentation. Runs 1x1 twice, and stops half-way on 2x2 to go on on 3x1. Prints a table, ends with 1 at the first
+augmentation, bf16. Runs 1x1 twice, and stops half-way on 2x2 to go on on 3x1. Prints a table, ends with 1 at the first
 difference.
 
   --short            5 steps of mlp and resnet20 on 1x1, 2x1, 1x3 and 5x1
@@ -115,6 +115,7 @@ for model in $models; do
   random=(--model "$model" --dataset random --shape 3,32,32 --classes 10 --shards 8)
   matrix "$model, batch 96" "${random[@]}" --batch-size 96
   matrix "$model, batch 50" "${random[@]}" --batch-size 50
+  [ "$model" = vgg11 ] || matrix "$model, batch 50, bf16" "${random[@]}" --batch-size 50 --precision bf16
   # 2048 = 4 x 509 + 12 samples, for a model that is quick enough.
   [ "$model" != mlp ] || matrix "$model, batch 509 and 12" "${random[@]}" --batch-size 509
   matrix "$model, batch 50, augmented, dropout" --model "$model" --dataset cifar10 --data "$images" --shards 8 \

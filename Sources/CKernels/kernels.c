@@ -53,6 +53,14 @@ void matrix_multiply(
 
 float fused_multiply_adds(int block, long count) { return CHOOSE(multiply_adds, block)(count); }
 
+void bfloat16_round(int block, const float *x, float *y, uint16_t *kept, ptrdiff_t count) {
+  CHOOSE(round_floats, block)(x, y, kept, count);
+}
+
+void bfloat16_expand(int block, const uint16_t *kept, float *y, ptrdiff_t count) {
+  CHOOSE(expand_halves, block)(kept, y, count);
+}
+
 void winograd_forward(
     const winograd_shape *shape, const float *x, const float *weight, int transposed, const float *bias, float *y,
     int samples, float *scratch) {

@@ -32,6 +32,8 @@ struct BatchNormChoice: ExpressibleByArgument, CustomStringConvertible {
   var defaultValueDescription: String { description }
 }
 
+extension Precision: ExpressibleByArgument {}
+
 extension Schedule: ExpressibleByArgument {
   /// As `--schedule` takes it.
   public init?(argument: String) { self.init(argument) }
@@ -83,6 +85,17 @@ struct DataArguments: ParsableArguments {
       ("classes", classes.map { "\($0)" } ?? "unset"),
     ]
   }
+}
+
+/// What activations and weights are rounded to, wherever a network is computed.
+struct PrecisionArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "fp32, or bf16: convolutions and linear layers of bf16 activations and weights, summed in fp32; activations are kept in bf16, parameters and the optimizer's state in fp32. On every processor the products run as fp32 instructions, exact for bf16 numbers: memory is saved, not arithmetic.",
+      valueName: "fp32|bf16"))
+  var precision = Precision.float32
+
+  var options: [(name: String, value: String)] { [("precision", precision.rawValue)] }
 }
 
 struct ModelArguments: ParsableArguments {

@@ -22,11 +22,14 @@ struct BenchArguments: ParsableArguments {
   @Option(help: ArgumentHelp("Computing threads per rank. (default: the CPUs this rank may use)", valueName: "count"))
   var threads: Int?
 
+  @OptionGroup var precisionArguments: PrecisionArguments
+
   func options(_ job: Job) -> TrainingOptions {
     var options = TrainingOptions()
     options.globalBatchSize = batchSize
     options.shards = shards
     options.threads = threads ?? job.defaultThreads
+    options.precision = precisionArguments.precision
     return options
   }
 
@@ -36,7 +39,7 @@ struct BenchArguments: ParsableArguments {
 
   /// What all ranks must have been given alike.
   func shared(_ options: TrainingOptions) -> [(name: String, value: String)] {
-    modelArguments.options + [
+    modelArguments.options + precisionArguments.options + [
       ("shape", "\(shape)"), ("classes", "\(classes)"), ("batch-size", "\(batchSize)"),
       ("shards", shards.map { "\($0)" } ?? "unset"), ("threads", "\(options.threads)"),
     ]

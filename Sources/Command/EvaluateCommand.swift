@@ -40,6 +40,8 @@ struct EvaluateCommand: JobCommand {
   @Option(help: ArgumentHelp("Computing threads per rank. (default: the CPUs this rank may use)", valueName: "count"))
   var threads: Int?
 
+  @OptionGroup var precisionArguments: PrecisionArguments
+
   @Option(help: ArgumentHelp("The key of the procedural data.", valueName: "number"))
   var seed: UInt64 = 0
 
@@ -48,8 +50,9 @@ struct EvaluateCommand: JobCommand {
     options.globalBatchSize = batchSize
     options.threads = threads ?? job.defaultThreads
     options.seed = seed
+    options.precision = precisionArguments.precision
     try job.requireSame(
-      modelArguments.options + dataArguments.options + [
+      modelArguments.options + dataArguments.options + precisionArguments.options + [
         ("init", initial), ("batch-size", "\(batchSize)"), ("threads", "\(options.threads)"), ("seed", "\(seed)"),
         ("recompute-statistics", recomputeStatistics.map { "\($0)" } ?? "unset"),
       ])

@@ -86,7 +86,7 @@ struct Job {
     let shards = options.shards ?? TrainingOptions.defaultShards(globalBatchSize: options.globalBatchSize)
     print(
       "\(ranks) rank\(ranks == 1 ? "" : "s") x \(threads) thread\(threads == 1 ? "" : "s"),"
-        + " \(cpus) CPU\(cpus == "1" ? "" : "s") per rank, \(InstructionSet.name),"
+        + " \(cpus) CPU\(cpus == "1" ? "" : "s") per rank, \(InstructionSet.name) in \(options.precision.rawValue),"
         + " \(shards) shards of a batch of \(options.globalBatchSize); \(subject)")
     if fewest < threads {
       print(

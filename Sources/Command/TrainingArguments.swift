@@ -57,6 +57,8 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: ArgumentHelp("The key of all randomness.", valueName: "number"))
   var seed: UInt64 = 0
 
+  @OptionGroup var precisionArguments: PrecisionArguments
+
   @Flag(help: "Take the samples in the data set's order.")
   var noShuffle = false
 
@@ -79,6 +81,7 @@ struct TrainingArguments: ParsableArguments {
       momentum: momentum, weightDecay: weightDecay, nesterov: nesterov, decaysWeightsOnly: decayWeightsOnly)
     options.schedule = Schedule(schedule.shape, warmupEpochs: warmupEpochs)
     options.labelSmoothing = labelSmoothing
+    options.precision = precisionArguments.precision
     options.seed = seed
     options.shuffles = !noShuffle
     options.augments = augment
@@ -94,7 +97,7 @@ struct TrainingArguments: ParsableArguments {
       ("nesterov", "\(nesterov)"), ("weight-decay", "\(weightDecay)"), ("decay-weights-only", "\(decayWeightsOnly)"),
       ("label-smoothing", "\(labelSmoothing)"), ("schedule", "\(schedule)"), ("warmup-epochs", "\(warmupEpochs)"),
       ("seed", "\(seed)"), ("no-shuffle", "\(noShuffle)"), ("augment", "\(augment)"),
-    ]
+    ] + precisionArguments.options
   }
 
   var lengthOptions: [(name: String, value: String)] {

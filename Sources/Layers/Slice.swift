@@ -23,6 +23,19 @@ package struct Slice {
     worker.gradients[value.number].address(localStart)
   }
 
+  /// Where bf16 training keeps the slice's part of an activation.
+  package func kept(_ value: Value) -> UnsafeMutablePointer<UInt16> {
+    worker.keptValues[value.number].address(localStart)
+  }
+
+  /// Where bf16 training keeps the slice's part of the loss's gradient by an activation.
+  package func keptGradient(_ value: Value) -> UnsafeMutablePointer<UInt16> {
+    worker.keptGradients[value.number].address(localStart)
+  }
+
+  /// The slice's part of the batch.
+  package var input: UnsafePointer<Float> { UnsafePointer(worker.input.address(localStart)) }
+
   /// Where an operation writes the gradient of an input; nil if nobody wants it.
   package func inputGradient(_ operation: some Operation, _ index: Int) -> UnsafeMutablePointer<Float>? {
     guard operation.wiring.needsInputGradient[index] else { return nil }

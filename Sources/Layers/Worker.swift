@@ -35,29 +35,34 @@ package final class Worker: @unchecked Sendable {
   // MARK: - Memory
 
   /// An activation or a gradient of one.
-  package struct Place {
-    let start: UnsafeMutablePointer<Float>?
+  package struct Place<Element: BitwiseCopyable> {
+    let start: UnsafeMutablePointer<Element>?
     /// The distance between samples if all of the worker's are kept; 0 if only the current slice's are.
     let stride: Int
 
-    package init(start: UnsafeMutablePointer<Float>?, stride: Int) {
+    package init(start: UnsafeMutablePointer<Element>?, stride: Int) {
       self.start = start
       self.stride = stride
     }
 
     /// The place of the worker's sample of that number, or of the current slice.
-    func address(_ sample: Int) -> UnsafeMutablePointer<Float> {
+    func address(_ sample: Int) -> UnsafeMutablePointer<Element> {
       guard let start else { invariantFailure("a value without memory is asked for") }
       return start + sample * stride
     }
   }
 
-  /// By the values' numbers.
-  package private(set) var values = UnsafeMutableBufferPointer<Place>(start: nil, count: 0)
-  package private(set) var gradients = UnsafeMutableBufferPointer<Place>(start: nil, count: 0)
+  /// Where operations read and write, by the values' numbers.
+  package private(set) var values = UnsafeMutableBufferPointer<Place<Float>>(start: nil, count: 0)
+  package private(set) var gradients = UnsafeMutableBufferPointer<Place<Float>>(start: nil, count: 0)
+  /// Where training in bf16 keeps what outlives a slice.
+  package private(set) var keptValues = UnsafeMutableBufferPointer<Place<UInt16>>(start: nil, count: 0)
+  package private(set) var keptGradients = UnsafeMutableBufferPointer<Place<UInt16>>(start: nil, count: 0)
+  /// This worker's samples of the batch.
+  package var input = Place<Float>(start: nil, stride: 0)
   /// Where operations put input gradients that must be added to others, one area per input.
   package var gradientScratch: [UnsafeMutablePointer<Float>] = []
-  /// The rank's parameters, in the layout of the kernels.
+  /// The rank's parameters as operations see them, in the layout of the kernels.
   package let parameters: UnsafePointer<Float>
   /// The stack on which the shards' parameter gradients of the current segment are added up; addressed like `parameters`.
   package private(set) var gradientSlots: UnsafeMutableBufferPointer<UnsafeMutablePointer<Float>>
@@ -82,6 +87,8 @@ package final class Worker: @unchecked Sendable {
   deinit {
     values.deallocate()
     gradients.deallocate()
+    keptValues.deallocate()
+    keptGradients.deallocate()
     gradientSlots.deallocate()
   }
 
@@ -101,13 +108,20 @@ package final class Worker: @unchecked Sendable {
   }
 
   /// Takes the places of activations and their gradients.
-  package func assign(values: [Place], gradients: [Place]) {
-    self.values.deallocate()
-    self.gradients.deallocate()
-    self.values = .allocate(capacity: values.count)
-    self.gradients = .allocate(capacity: gradients.count)
-    _ = self.values.initialize(from: values)
-    _ = self.gradients.initialize(from: gradients)
+  package func assign(
+    values: [Place<Float>], gradients: [Place<Float>], keptValues: [Place<UInt16>], keptGradients: [Place<UInt16>]
+  ) {
+    func replace<Element: BitwiseCopyable>(
+      _ table: inout UnsafeMutableBufferPointer<Place<Element>>, with places: [Place<Element>]
+    ) {
+      table.deallocate()
+      table = .allocate(capacity: places.count)
+      _ = table.initialize(from: places)
+    }
+    replace(&self.values, with: values)
+    replace(&self.gradients, with: gradients)
+    replace(&self.keptValues, with: keptValues)
+    replace(&self.keptGradients, with: keptGradients)
   }
 
   // MARK: - Parameter gradients

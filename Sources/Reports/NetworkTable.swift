@@ -30,6 +30,7 @@ public struct NetworkTable: Encodable, Sendable {
   let shards: Int
   let workers: Int
   let instruction_set: String
+  let precision: String
   /// Learned elements.
   let parameters: Int
   /// Multiplications and additions of one sample's forward pass.
@@ -40,18 +41,20 @@ public struct NetworkTable: Encodable, Sendable {
   let operations: [Row]
 
   public init(_ trainer: Trainer, model: String) {
-    self.init(trainer.engine.plan, trainer.engine.grid, model, trainer.engine.shards, trainer.options.globalBatchSize)
+    self.init(trainer.engine, model, trainer.options.globalBatchSize)
   }
 
-  private init(_ plan: Plan, _ grid: WorkerGrid, _ model: String, _ shards: Int, _ batchSize: Int) {
+  private init(_ engine: Engine, _ model: String, _ batchSize: Int) {
+    let plan = engine.plan
     self.model = model
     let shape = plan.network.input.shape
     input = [shape.channels, shape.height, shape.width]
     classes = plan.network.classCount
     global_batch_size = batchSize
-    self.shards = shards
-    workers = grid.workers
+    shards = engine.shards
+    workers = engine.grid.workers
     instruction_set = InstructionSet.name
+    precision = engine.precision.rawValue
     parameters = plan.network.parameters.filter(\.isLearned).reduce(0) { $0 + $1.count }
     flops_per_sample = plan.network.operations.reduce(0) { $0 + $1.flopsPerSample }
     activation_bytes_per_worker = plan.memory.count * MemoryLayout<Float>.size
@@ -98,7 +101,7 @@ public struct NetworkTable: Encodable, Sendable {
     \(model) on \(input.map(String.init).joined(separator: "x")), \(classes) classes: \
     \(Formats.grouped(parameters)) parameters, \(Formats.fixed(Double(flops_per_sample) / 1e6, 1)) MFLOP per sample \
     forward, \(segments.count) segments
-    batch \(global_batch_size) in \(shards) shards on \(workers) workers, \(instruction_set): \
+    batch \(global_batch_size) in \(shards) shards on \(workers) workers, \(instruction_set) in \(precision): \
     \(Formats.bytes(activation_bytes_per_worker)) of activations per worker, \
     \(Formats.bytes(parameter_bytes_per_rank)) of parameters per rank
     """

@@ -32,6 +32,7 @@ public struct StepTable: Encodable, Sendable {
   let threads: Int
   let processor: String
   let instruction_set: String
+  let precision: String
   /// oneDNN's version.
   let library: String
   let images_per_second: Double
@@ -39,6 +40,8 @@ public struct StepTable: Encodable, Sendable {
   let spread: Double
   let step_ms: Double
   let kernels_ms: Double
+  /// Between bf16 in memory and the Floats that operations compute with.
+  let conversions_ms: Double
   let meetings_ms: Double
   let additions_ms: Double
   let preparation_ms: Double
@@ -73,12 +76,14 @@ public struct StepTable: Encodable, Sendable {
     threads = trainer.engine.grid.threads
     processor = InstructionSet.processor
     instruction_set = InstructionSet.name
+    precision = trainer.engine.precision.rawValue
     library = InstructionSet.libraryVersion
     let seconds = benchmark.seconds
     images_per_second = Double(benchmark.globalBatchSize) / seconds
     spread = (benchmark.steps.max()! - benchmark.steps.min()!) / seconds
     step_ms = 1e3 * seconds
     kernels_ms = 1e3 * profile.kernels
+    conversions_ms = 1e3 * profile.conversions
     meetings_ms = 1e3 * profile.meetings
     additions_ms = 1e3 * profile.additions
     preparation_ms = 1e3 * profile.preparation
@@ -121,14 +126,16 @@ public struct StepTable: Encodable, Sendable {
     let slowest = operations.sorted { $0.milliseconds - $0.isolated_ms > $1.milliseconds - $1.isolated_ms }.prefix(3)
     return """
       \(model), batch \(global_batch_size) in \(shards) shards, \(ranks) ranks x \(threads) threads, \(processor), \
-      \(instruction_set), \(Formats.fixed(peak_gflops_per_core, 0)) GFLOP/s per core
+      \(instruction_set) in \(precision), \(Formats.fixed(peak_gflops_per_core, 0)) GFLOP/s per core
       \(Formats.rate(images_per_second)) images/s: \(Formats.fixed(step_ms, 3)) ms per step, spread \(Formats.percent(spread)), \
       \(Formats.bytes(peak_memory_bytes)) of memory at most
 
       A worker's step (GFLOP/s are those of a direct computation: Winograd's may exceed the peak):
 
       """
-        + line("kernels", kernels_ms) + line("meetings: waiting, sums over workers", meetings_ms)
+        + line("kernels", kernels_ms)
+        + (conversions_ms > 0 ? line("conversions between bf16 and Floats", conversions_ms) : "")
+        + line("meetings: waiting, sums over workers", meetings_ms)
         + line("additions of gradients", additions_ms) + line("preparation of weights", preparation_ms)
         + line("exchange and update", update_ms) + line("bound: every kernel by itself", bound_ms) + """
 

@@ -2,68 +2,84 @@ import Layers
 import Tensors
 
 /// One arena per worker that holds every activation and every activation gradient.
+///
+/// What is needed beyond its segment is kept for every sample of the worker: in fp32 where operations read and write it; in
+/// bf16 as 16-bit numbers, beside a place for the current slice, where operations find them expanded.
 package struct ActivationMemory: Sendable {
   private struct Place: Sendable {
-    var offset: Int
+    let buffer: Int
     /// The distance between kept samples, or 0.
-    var stride: Int
+    let stride: Int
   }
 
-  /// Elements of a worker's arena.
-  package let count: Int
-  private let values: [Place?]
-  private let gradients: [Place?]
+  /// Where a value's gradient, or the value itself, is: for operations, and as 16-bit numbers if it is kept so.
+  private struct Home: Sendable {
+    let place: Place
+    let kept: Place?
+  }
 
-  init(_ liveness: Liveness, sliceSizes: [Int], samplesPerWorker: Int) {
-    let values = liveness.values
+  private let arena: ArenaPlan
+  private let values: [Home?]
+  private let gradients: [Home?]
+
+  /// Elements of a worker's arena.
+  package var count: Int { arena.count }
+
+  init(_ liveness: Liveness, _ precision: Precision, sliceSizes: [Int], samplesPerWorker: Int) {
     var buffers: [ArenaPlan.Buffer] = []
-    var valueBuffer: [Int: Int] = [:]
-    var gradientBuffer: [Int: Int] = [:]
-    let sliceSize = Dictionary(
-      uniqueKeysWithValues: zip(liveness.segments, sliceSizes).flatMap { operations, size in
-        operations.map { ($0.output.number, size) }
-      })
-    func count(_ value: Value, kept: Bool) -> Int {
-      (kept ? samplesPerWorker : sliceSize[value.number] ?? samplesPerWorker) * value.layout.sampleStride
+    func place(_ count: Int, stride: Int, _ lifetimes: [ClosedRange<Int>]) -> Place {
+      buffers.append(.init(count: count, lifetimes: lifetimes))
+      return Place(buffer: buffers.count - 1, stride: stride)
     }
-    for value in values.dropFirst() {  // The input's memory is the batch's.
-      if liveness.root(value.number) == value.number {
-        valueBuffer[value.number] = buffers.count
-        buffers.append(
-          .init(count: count(value, kept: liveness.isKept(value)), lifetimes: liveness.lifetimes(value)))
+    /// - Parameter times: when the value is written and read.
+    func home(_ value: Value, isKept: Bool, _ times: [Int]) -> Home {
+      let stride = value.layout.sampleStride
+      let whole = [times.min()!...times.max()!]
+      if isKept, precision == .float32 {
+        return Home(place: place(samplesPerWorker * stride, stride: stride, whole), kept: nil)
       }
-      if liveness.gradientRoot(value) == value.number, liveness.needsGradient(value) {
-        gradientBuffer[value.number] = buffers.count
-        buffers.append(
-          .init(
-            count: count(value, kept: liveness.isGradientKept(value)), lifetimes: liveness.gradientLifetimes(value)))
-      }
+      let samples = times.map { sliceSizes[liveness.segment(at: $0)] }.max()!
+      let slice = place(samples * stride, stride: 0, Set(times).sorted().map { $0...$0 })
+      // The batch itself is where the input is kept.
+      guard isKept, value != liveness.input else { return Home(place: slice, kept: nil) }
+      return Home(place: slice, kept: place((samplesPerWorker * stride + 1) / 2, stride: stride, whole))
     }
-    let arena = ArenaPlan(buffers)
-    self.count = arena.count
-    var valuePlaces = [Place?](repeating: nil, count: (values.map(\.number).max() ?? 0) + 1)
-    var gradientPlaces = valuePlaces
-    for value in values.dropFirst() {
-      if let buffer = valueBuffer[liveness.root(value.number)] {
-        valuePlaces[value.number] = Place(
-          offset: arena.offsets[buffer], stride: liveness.isKept(value) ? value.layout.sampleStride : 0)
+
+    var values = [Home?](repeating: nil, count: (liveness.values.map(\.number).max() ?? 0) + 1)
+    var gradients = values
+    for value in liveness.values {
+      let isInMemory = value != liveness.input || precision == .bfloat16
+      if isInMemory, liveness.root(value.number) == value.number {
+        values[value.number] = home(value, isKept: liveness.isKept(value), liveness.times(value))
       }
-      if let buffer = gradientBuffer[liveness.gradientRoot(value)] {
-        gradientPlaces[value.number] = Place(
-          offset: arena.offsets[buffer], stride: liveness.isGradientKept(value) ? value.layout.sampleStride : 0)
+      if liveness.needsGradient(value), liveness.gradientRoot(value) == value.number {
+        gradients[value.number] = home(
+          value, isKept: liveness.isGradientKept(value), liveness.gradientTimes(value))
       }
     }
-    self.values = valuePlaces
-    gradients = gradientPlaces
+    for value in liveness.values {
+      values[value.number] = values[liveness.root(value.number)]
+      if liveness.needsGradient(value) { gradients[value.number] = gradients[liveness.gradientRoot(value)] }
+    }
+    arena = ArenaPlan(buffers)
+    (self.values, self.gradients) = (values, gradients)
   }
 
   /// Gives a worker the addresses of its activations in its arena.
-  package func assign(_ arena: AlignedBuffer<Float>, to worker: Worker) {
-    func addresses(_ places: [Place?]) -> [Worker.Place] {
-      places.map { place in
-        Worker.Place(start: place.map { arena.start + $0.offset }, stride: place?.stride ?? 0)
+  package func assign(_ memory: AlignedBuffer<Float>, to worker: Worker) {
+    func address(_ place: Place) -> UnsafeMutablePointer<Float> { memory.start + arena.offsets[place.buffer] }
+    func places(_ homes: [Home?]) -> [Worker.Place<Float>] {
+      homes.map { .init(start: $0.map { address($0.place) }, stride: $0?.place.stride ?? 0) }
+    }
+    func keptPlaces(_ homes: [Home?]) -> [Worker.Place<UInt16>] {
+      homes.map { home in
+        guard let kept = home?.kept else { return .init(start: nil, stride: 0) }
+        return .init(
+          start: UnsafeMutableRawPointer(address(kept)).assumingMemoryBound(to: UInt16.self), stride: kept.stride)
       }
     }
-    worker.assign(values: addresses(values), gradients: addresses(gradients))
+    worker.assign(
+      values: places(values), gradients: places(gradients), keptValues: keptPlaces(values),
+      keptGradients: keptPlaces(gradients))
   }
 }

@@ -48,11 +48,15 @@ extension Engine {
 
   /// Derives what the kernels need from the parameters, each worker for some of the operations.
   func prepare(_ worker: Worker) throws {
+    if let rounding {
+      rounding.apply(UnsafePointer(parameters.start), worker)
+      try worker.barrier.wait()
+    }
     var number = 0
     for segment in plan.segments {
       for operation in segment.operations {
         if number % workers.count == worker.index {
-          operation.prepare(UnsafePointer(parameters.start), worker.mode, worker.kernels)
+          operation.prepare(worker.parameters, worker.mode, worker.kernels)
         }
         number += 1
       }
@@ -69,10 +73,12 @@ extension Engine {
       let meets = worker.mode == .training || number == plan.segments.count - 1
       if meets { for meeting in segment.forwardMeetings { meeting.open(worker) } }
       for slice in worker.route.segments[number].slices where slice.count > 0 {
+        convert(segment, slice) { $0.expandInputs(slice) }
         for operation in segment.operations {
           operation.forward(slice)
           observer?.finished(.forward(operation), worker: worker.index)
           inspect?(operation, slice)
+          convert(segment, slice) { $0.roundOutput(of: operation, slice) }
         }
       }
       if meets { for meeting in segment.forwardMeetings { try meeting.meet(worker) } }
@@ -104,11 +110,14 @@ extension Engine {
 
   private func backward(_ slice: Slice, _ segment: Plan.Segment) {
     let worker = slice.worker.index
+    convert(segment, slice) { $0.expandForBackward(slice) }
     for operation in segment.recomputed {
       operation.forward(slice)
       observer?.finished(.again(operation), worker: worker)
+      convert(segment, slice) { $0.roundOutput(of: operation, slice) }
     }
     for operation in segment.differentiated.reversed() {
+      convert(segment, slice) { $0.roundOutputGradient(of: operation, slice) }
       operation.backward(slice)
       observer?.finished(.backward(operation), worker: worker)
       for (index, input) in operation.inputs.enumerated() {
@@ -121,6 +130,14 @@ extension Engine {
         observer?.finished(.addition, worker: worker)
       }
     }
+    convert(segment, slice) { $0.keepGradients(slice) }
+  }
+
+  /// Goes from the numbers kept in memory to those computed with, or back; in fp32 they are the same.
+  private func convert(_ segment: Plan.Segment, _ slice: Slice, _ body: (Conversions) -> Void) {
+    guard let conversions = segment.conversions else { return }
+    body(conversions)
+    observer?.finished(.conversion, worker: slice.worker.index)
   }
 
   /// A shard without samples adds nothing to the gradients, but has its place in the tree.

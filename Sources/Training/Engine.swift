@@ -47,11 +47,14 @@ package final class Engine: @unchecked Sendable {
   package var batchesTracked = 0
   /// The model's parameters, in the layout of the kernels; the same on every rank.
   package let parameters: AlignedBuffer<Float>
+  package let precision: Precision
 
   let team: WorkerTeam
   let workers: [Worker]
   let exchange: GradientExchange
   let optimizer: SGD
+  /// In bf16, the parameters as operations see them.
+  let rounding: WeightRounding?
   private let memories: [WorkerMemory]
   /// By the global batch's size, the way of each worker.
   private var routes: [Int: [Route]] = [:]
@@ -59,11 +62,12 @@ package final class Engine: @unchecked Sendable {
   /// - Parameters:
   ///   - batchSizes: the global batch sizes of training, the usual one first.
   ///   - patience: how long waiting threads spin.
+  ///   - precision: what activations and weights are rounded to.
   ///   - kernels: the kernels and slices to take instead of the usual ones.
   /// - Throws: `LockstepError` if the network cannot be trained with batches of these sizes.
   package init(
     _ network: Network, communicator: any Communicator, threads: Int, batchSizes: [Int], shards: Int, optimizer: SGD,
-    seed: UInt64, patience: Barrier.Patience, kernels: KernelPlan? = nil
+    seed: UInt64, patience: Barrier.Patience, precision: Precision = .float32, kernels: KernelPlan? = nil
   ) throws {
     let grid = WorkerGrid(ranks: communicator.size, threads: threads)
     let partitions = batchSizes.map {
@@ -71,16 +75,19 @@ package final class Engine: @unchecked Sendable {
     }
     // First, because oneDNN generates kernels for the number of OpenMP threads in force, which the team sets to one.
     let team = WorkerTeam(size: threads, patience: patience)
-    let plan = try Plan(network, partitions: partitions, rank: communicator.rank, kernels: kernels)
+    let plan = try Plan(
+      network, partitions: partitions, rank: communicator.rank, precision: precision, kernels: kernels)
     let exchange = GradientExchange(partitions[0], plan, rank: communicator.rank)
     let samples = CompileTarget(partitions: partitions, rank: communicator.rank, sliceSize: 1).samplesPerWorker
     let memories = (0..<threads).map { WorkerMemory(plan, exchange.shardSums[$0], samples: samples) }
     let parameters = AlignedBuffer<Float>(count: plan.parameterCount)
+    let rounding = precision == .bfloat16 ? WeightRounding(plan) : nil
     workers = (0..<threads).map { index in
       let memory = memories[index]
       let worker = Worker(
         index: index, grid: grid, communicator: communicator, barrier: team.barrier, seed: seed,
-        parameters: UnsafePointer(parameters.start), slots: exchange.shardSums[index].slotCount)
+        parameters: UnsafePointer((rounding?.parameters ?? parameters).start),
+        slots: exchange.shardSums[index].slotCount)
       plan.memory.assign(memory.arena, to: worker)
       worker.gradientScratch = memory.gradientScratch
       return worker
@@ -89,6 +96,8 @@ package final class Engine: @unchecked Sendable {
     self.grid = grid
     self.shards = shards
     self.optimizer = optimizer
+    self.precision = precision
+    self.rounding = rounding
     (self.plan, self.team, self.exchange, self.memories, self.parameters) = (plan, team, exchange, memories, parameters)
     for partition in partitions { routes[partition.globalCount] = routes(partition) }
     initializeParameters(seed: seed)
@@ -137,7 +146,8 @@ package final class Engine: @unchecked Sendable {
       let offset = worker.samples.isEmpty ? 0 : worker.samples.lowerBound - first
       worker.labels = batch.labels + offset
       let samples = UnsafeMutablePointer(mutating: batch.input + offset * input.layout.sampleStride)
-      worker.values[input.number] = Worker.Place(start: samples, stride: input.layout.sampleStride)
+      worker.input = Worker.Place(start: samples, stride: input.layout.sampleStride)
+      if precision == .float32 { worker.values[input.number] = worker.input }
     }
   }
 

@@ -26,8 +26,16 @@ struct Liveness: Sendable {
   /// When the backward pass visits a segment.
   func backwardTime(_ segment: Int) -> Int { 2 * segments.count - 1 - segment }
 
+  /// The segment that is visited at a time.
+  func segment(at time: Int) -> Int { min(time, backwardTime(time)) }
+
+  var input: Value { network.input }
+
   /// The value whose memory holds this one.
   func root(_ value: Int) -> Int { network.aliases[value].map(root) ?? value }
+
+  /// Whether another operation takes a value; none takes the loss.
+  func isRead(_ value: Value) -> Bool { consumers[value.number] != nil }
 
   private func family(_ root: Int) -> [Value] { values.filter { self.root($0.number) == root } }
 
@@ -74,11 +82,11 @@ struct Liveness: Sendable {
     }
   }
 
-  /// When a kept value, or the current slice of one that is not, must stay in memory.
-  func lifetimes(_ value: Value) -> [ClosedRange<Int>] {
+  /// When a value is written and read.
+  func times(_ value: Value) -> [Int] {
     let family = family(value.number)
     let birth = segment(of: value)
-    if !isKept(value) { return [birth...birth, backwardTime(birth)...backwardTime(birth)] }
+    if !isKept(value) { return [birth, backwardTime(birth)] }
     let forward = family.flatMap { (consumers[$0.number] ?? []).map(\.segment) }
     var backward = family.flatMap(backwardReaders)
     // What a recomputed operation reads is read once more on the way back.
@@ -88,7 +96,24 @@ struct Liveness: Sendable {
         backward.append(consumer.segment)
       }
     }
-    return [birth...([birth] + forward + backward.map(backwardTime)).max()!]
+    return [birth] + forward + backward.map(backwardTime)
+  }
+
+  /// The kept values from elsewhere that a segment reads, each by its root: on the way forward, and on the way back.
+  func keptInputs(of segment: Int) -> (forward: [Value], backward: [Value]) {
+    func kept(_ read: [Value]) -> [Value] {
+      let roots = Set(read.map { root($0.number) })
+      return values.filter { roots.contains($0.number) && isKept($0) }
+    }
+    let backward =
+      recomputed(in: segment).flatMap(\.inputs)
+      + differentiated(in: segment).flatMap { operation in
+        (operation.backwardReadsInputs ? operation.inputs : [])
+          + (operation.backwardReadsOutput ? [operation.output] : [])
+      }
+    return (
+      kept(segments[segment].flatMap(\.inputs)).filter { producer[$0.number]?.segment != segment }, kept(backward)
+    )
   }
 
   // MARK: - Gradients
@@ -115,11 +140,34 @@ struct Liveness: Sendable {
     }
   }
 
-  func gradientLifetimes(_ value: Value) -> [ClosedRange<Int>] {
-    let times = gradientFamily(value.number).flatMap { member in
+  /// When a gradient is written and read.
+  func gradientTimes(_ value: Value) -> [Int] {
+    gradientFamily(value.number).flatMap { member in
       [segment(of: member)] + (consumers[member.number] ?? []).map(\.segment)
     }.map(backwardTime)
-    return [times.min()!...times.max()!]
+  }
+
+  /// The segment's operations with a backward pass: all but what lies before the first learned parameter.
+  func differentiated(in segment: Int) -> [any Operation] {
+    segments[segment].filter { $0 === network.loss || needsGradient($0.output) }
+  }
+
+  /// Whether operations of the segment that makes a value write its gradient.
+  func gradientIsWrittenAtHome(_ value: Value) -> Bool {
+    (consumers[value.number] ?? []).contains { $0.segment == segment(of: value) }
+  }
+
+  /// The kept gradients that a segment finds begun or complete, and those that it leaves to segments before it.
+  func keptGradients(of segment: Int) -> (found: [Value], left: [Value]) {
+    let operations = differentiated(in: segment)
+    func hasLaterConsumer(_ value: Value) -> Bool {
+      (consumers[value.number] ?? []).contains { $0.segment > segment }
+    }
+    let left = values.filter { value in
+      needsGradient(value) && self.segment(of: value) < segment
+        && operations.contains { $0.inputs.contains { $0.number == value.number } }
+    }
+    return (operations.map(\.output).filter(hasLaterConsumer) + left.filter(hasLaterConsumer), left)
   }
 
   /// Tells every operation which input gradients are wanted, and which it shares with operations that write before it.

@@ -20,6 +20,8 @@ package struct Plan: Sendable {
     package let sliceSize: Int
     /// Its parameters' place in the flat array.
     package let parameters: Range<Int>
+    /// What bf16 training does around the operations; nil in fp32.
+    let conversions: Conversions?
   }
 
   package let network: Network
@@ -30,7 +32,10 @@ package struct Plan: Sendable {
   /// Elements of the flat parameter array, including padding.
   package let parameterCount: Int
 
-  package init(_ network: Network, partitions: [BatchPartition], rank: Int, kernels: KernelPlan? = nil) throws {
+  package init(
+    _ network: Network, partitions: [BatchPartition], rank: Int, precision: Precision = .float32,
+    kernels: KernelPlan? = nil
+  ) throws {
     try Self.checkCounts(network, partitions)
     self.network = network
     let groups = Segmentation.segments(of: network)
@@ -58,18 +63,20 @@ package struct Plan: Sendable {
           parameters.append(parameter)
         }
       }
-      let differentiated = operations.filter { $0 === network.loss || liveness.needsGradient($0.output) }
+      let differentiated = liveness.differentiated(in: number)
       segments.append(
         Segment(
           operations: operations, differentiated: differentiated, recomputed: liveness.recomputed(in: number),
           forwardMeetings: Meeting.meetings(of: participants(operations, meetForward: true), target),
           backwardMeetings: Meeting.meetings(of: participants(differentiated, meetForward: false), target),
-          sliceSize: sliceSizes[number], parameters: start..<offset))
+          sliceSize: sliceSizes[number], parameters: start..<offset,
+          conversions: precision == .bfloat16 ? Conversions(liveness, segment: number) : nil))
     }
     self.segments = segments
     self.parameters = parameters
     parameterCount = offset
-    memory = ActivationMemory(liveness, sliceSizes: sliceSizes.map { min($0, samples) }, samplesPerWorker: samples)
+    memory = ActivationMemory(
+      liveness, precision, sliceSizes: sliceSizes.map { min($0, samples) }, samplesPerWorker: samples)
   }
 
   /// The variance of one element is no variance.

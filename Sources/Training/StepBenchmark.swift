@@ -78,7 +78,7 @@ extension StepProfile.Record {
     func mean(_ path: WritableKeyPath<StepProfile.Record, Double>) {
       result[keyPath: path] = scale * records.reduce(0) { $0 + $1[keyPath: path] }
     }
-    for path in [\StepProfile.Record.preparation, \.meetings, \.additions, \.update] { mean(path) }
+    for path in [\StepProfile.Record.preparation, \.conversions, \.meetings, \.additions, \.update] { mean(path) }
     for index in result.forward.indices {
       mean(\.forward[index])
       mean(\.again[index])

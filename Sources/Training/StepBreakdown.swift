@@ -73,7 +73,7 @@ final class BreakdownObserver: StepObserver, @unchecked Sendable {
     let seconds = (now - last.withUnsafeBufferPointer { $0[worker] }) / .seconds(1)
     let path: WritableKeyPath<Times, Double> =
       switch part {
-      case .preparation, .forward, .again, .backward, .addition: \.compute
+      case .preparation, .forward, .again, .backward, .conversion, .addition: \.compute
       case .meeting: \.meetings
       case .waiting: \.waiting
       case .update: \.update

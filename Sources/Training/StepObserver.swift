@@ -8,6 +8,8 @@ package enum StepPart {
   /// An operation done again on the way back.
   case again(any Operation)
   case backward(any Operation)
+  /// Between bf16 in memory and the Floats that operations compute with.
+  case conversion
   /// Sums over workers: waiting for them, adding up, and what follows for batch norm.
   case meeting
   /// Gradients that several operations or shards have added to.

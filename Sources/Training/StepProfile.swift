@@ -13,6 +13,7 @@ package final class StepProfile: StepObserver, @unchecked Sendable {
     package var again: [Double]
     package var backward: [Double]
     package var preparation = 0.0
+    package var conversions = 0.0
     package var meetings = 0.0
     package var additions = 0.0
     package var update = 0.0
@@ -53,6 +54,7 @@ package final class StepProfile: StepObserver, @unchecked Sendable {
       case .forward(let operation): record.forward[number(operation)] += seconds
       case .again(let operation): record.again[number(operation)] += seconds
       case .backward(let operation): record.backward[number(operation)] += seconds
+      case .conversion: record.conversions += seconds
       case .meeting, .waiting: record.meetings += seconds
       case .addition: record.additions += seconds
       case .update: record.update += seconds
@@ -91,6 +93,8 @@ extension Engine {
         let route = worker.route.segments[number]
         placeGradients(ofSegment: number, worker)
         for slice in route.slices where slice.count > 0 {
+          segment.conversions?.expandForBackward(slice)
+          segment.conversions?.expandInputs(slice)
           for (index, operation) in segment.operations.enumerated() {
             let forward = median { operation.forward(slice) }
             record.forward[first + index] += forward

@@ -34,7 +34,7 @@ public final class Trainer {
       communicator: communicator, threads: options.threads, batchSizes: [batch] + (rest == 0 ? [] : [rest]),
       shards: options.effectiveShards, optimizer: options.optimizer, seed: options.seed,
       patience: communicator.localSize * options.threads > Machine.processorCount ? .oversubscribed : .dedicated,
-      kernels: options.kernels)
+      precision: options.precision, kernels: options.kernels)
     let capacity = engine.samples(globalCount: batch).count
     trainInput = Prefetcher(
       samples: data.train, order: SampleOrder(count: data.train.count, seed: options.seed, shuffle: options.shuffles),

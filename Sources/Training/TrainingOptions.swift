@@ -21,6 +21,7 @@ public struct TrainingOptions: Sendable {
   /// Goyal et al. 2017, arXiv:1706.02677, section 2.1.
   public var linearScalingBase: Int?
   public var optimizer = SGD()
+  public var precision = Precision.float32
   public var schedule = Schedule()
   public var labelSmoothing: Float = 0
   public var seed: UInt64 = 0

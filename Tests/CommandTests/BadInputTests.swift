@@ -32,6 +32,7 @@ extension CommandTests {
       Mistake(arguments: "--learning-rat 1", error: "Unknown option '--learning-rat'"),
       Mistake(arguments: "--schedule linear", error: "The value 'linear' is invalid for '--schedule"),
       Mistake(arguments: "--batch-norm ghost:0", error: "The value 'ghost:0' is invalid for '--batch-norm"),
+      Mistake(arguments: "--precision fp16", error: "The value 'fp16' is invalid for '--precision"),
       Mistake(arguments: "--epochs 1 --steps 1", error: "either --epochs or --steps, not both"),
       Mistake(arguments: "--resume", error: "--resume needs --checkpoint"),
     ]

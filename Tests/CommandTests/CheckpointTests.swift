@@ -61,6 +61,8 @@ extension CommandTests {
       try expectRefusal(
         ["--steps", "3", "--resume", "--learning-rate", "0.3"], "was made with --learning-rate 0.1, this run has 0.3")
       try expectRefusal(["--steps", "3", "--resume", "--seed", "7"], "was made with --seed 0, this run has 7")
+      try expectRefusal(
+        ["--steps", "3", "--resume", "--precision", "bf16"], "was made with --precision fp32, this run has bf16")
     }
 
     @Test func damaged() throws {

@@ -21,9 +21,10 @@ extension CommandTests {
       try run(["train", "--dataset", "random", "--classes", "10", "--threads", "2"] + Self.network + arguments)
     }
 
-    @Test(arguments: [1, 2]) func benchStep(ranks: Int) throws {
+    @Test(arguments: [1, 2], ["fp32", "bf16"]) func benchStep(ranks: Int, precision: String) throws {
       let outcome = try run(
-        ranks: ranks, ["bench", "step", "--json", "--steps", "2", "--threads", "1"] + Self.network)
+        ranks: ranks,
+        ["bench", "step", "--json", "--steps", "2", "--threads", "1", "--precision", precision] + Self.network)
       #expect(outcome.code == 0, "\(outcome.text)")
       let result = try #require(
         try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
@@ -31,6 +32,9 @@ extension CommandTests {
         #expect(try #require(result[key] as? Double) > 0, "\(key)")
       }
       #expect(result["ranks"] as? Int == ranks)
+      #expect(result["precision"] as? String == precision)
+      let conversions = try #require(result["conversions_ms"] as? Double)
+      #expect((conversions > 0) == (precision == "bf16"))
       let operations = try #require(result["operations"] as? [[String: Any]])
       #expect(operations.count == 66)
       for operation in operations {

@@ -25,17 +25,22 @@ extension CommandTests {
     @Test func helpNamesEveryOption() throws {
       let shared = [
         "model", "dataset", "data", "shape", "classes", "batch-size", "threads", "norm", "batch-norm", "dropout",
+        "precision",
       ]
       let training = [
         "shards", "epochs", "steps", "learning-rate", "momentum", "weight-decay", "schedule", "warmup-epochs", "seed",
         "no-shuffle", "augment", "init", "save", "checkpoint", "resume", "metrics", "plan",
       ]
       let evaluation = [
-        "model", "dataset", "data", "batch-size", "threads", "norm", "batch-norm", "seed", "init",
+        "model", "dataset", "data", "batch-size", "threads", "norm", "batch-norm", "seed", "init", "precision",
         "recompute-statistics",
       ]
-      let inspection = ["model", "shape", "classes", "batch-size", "shards", "threads", "norm", "batch-norm", "json"]
-      let tuning = ["model", "shape", "classes", "batch-size", "shards", "threads", "norm", "batch-norm", "save"]
+      let inspection = [
+        "model", "shape", "classes", "batch-size", "shards", "threads", "norm", "batch-norm", "json", "precision",
+      ]
+      let tuning = [
+        "model", "shape", "classes", "batch-size", "shards", "threads", "norm", "batch-norm", "save", "precision",
+      ]
       let all = [
         ("train", shared + training), ("evaluate", evaluation), ("inspect", inspection), ("tune", tuning),
       ]

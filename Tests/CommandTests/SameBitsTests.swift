@@ -94,6 +94,14 @@ extension CommandTests {
       ])
     }
 
+    @Test func bfloat16() throws {
+      let data = try files.tensors(103, [3, 12, 12], to: "data")
+      try expectSameBits([
+        "--model", "resnet20", "--dataset", "tensors", "--data", data, "--batch-size", "50", "--shards", "8",
+        "--steps", "3", "--precision", "bf16",
+      ])
+    }
+
     @Test func resumingOnAnotherLayout() throws {
       let data = try files.tensors(103, [1, 6, 5], to: "data")
       let arguments = [

@@ -25,6 +25,7 @@ package struct LayerRun: Sendable {
   package var optimizer = SGD(momentum: 0)
   /// With 0, the parameters stay what they are; running statistics change.
   package var learningRate: Float = 0
+  package var precision = Precision.float32
   package var seed: UInt64 = 5
 
   /// Random normal x and w.

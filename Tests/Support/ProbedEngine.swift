@@ -29,7 +29,8 @@ final class ProbedEngine {
     let network = try Network(model, input: run.input, classCount: classCount, labelSmoothing: run.labelSmoothing)
     engine = try Engine(
       network, communicator: communicator, threads: division.threads, batchSizes: [run.sampleCount],
-      shards: division.shards, optimizer: run.optimizer, seed: run.seed, patience: .oversubscribed)
+      shards: division.shards, optimizer: run.optimizer, seed: run.seed, patience: .oversubscribed,
+      precision: run.precision)
     initial = engine.model
     for name in run.values.keys where initial[name] == nil { throw LockstepError("the layer has no \(name)") }
   }

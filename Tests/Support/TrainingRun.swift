@@ -14,6 +14,7 @@ package struct TrainingRun: Sendable {
   package var steps = 4
   package var learningRate: Float = 0.05
   package var optimizer = SGD(momentum: 0.9, weightDecay: 1e-4)
+  package var precision = Precision.float32
   package var seed: UInt64 = 1
   package var model: @Sendable () throws -> any Layer
 
@@ -51,7 +52,8 @@ package struct TrainingRun: Sendable {
     let engine = try Engine(
       network, communicator: communicator, threads: threads,
       batchSizes: [batchSize] + (lastBatchSize.map { [$0] } ?? []),
-      shards: shards, optimizer: optimizer, seed: seed, patience: .oversubscribed)
+      shards: shards, optimizer: optimizer, seed: seed, patience: .oversubscribed,
+      precision: precision)
     var losses: [Double] = []
     for step in 0..<steps {
       let size = step % 3 == 2 ? lastBatchSize ?? batchSize : batchSize

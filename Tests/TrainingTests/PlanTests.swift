@@ -13,12 +13,14 @@ import Training
       ModelZoo.model("resnet20", ModelOptions(input: input, classCount: 10)), input: input, classCount: 10)
   }
 
-  private func plan(_ network: Network, batchSizes: [Int], shards: Int, grid: WorkerGrid) throws -> Plan {
+  private func plan(
+    _ network: Network, batchSizes: [Int], shards: Int, grid: WorkerGrid, precision: Precision = .float32
+  ) throws -> Plan {
     try Plan(
       network,
       partitions: batchSizes.map {
         BatchPartition(globalCount: $0, shards: shards, grid: grid, statistics: network.statistics)
-      }, rank: 0)
+      }, rank: 0, precision: precision)
   }
 
   /// 19 convolutions and 2 projections, a batch norm each; every ReLU and every sum becomes part of a batch norm.
@@ -102,6 +104,15 @@ import Training
     #expect(plans.allSatisfy { $0.parameterCount == plans[0].parameterCount })
     // A shard of thousands of samples is cut.
     #expect(sizes[0].allSatisfy { (1...4095).contains($0) })
+  }
+
+  /// What is kept takes half, the slices that operations compute on a little more.
+  @Test func bfloat16TakesLessMemory() throws {
+    let counts = try [Precision.float32, .bfloat16].map {
+      try plan(resnet20(), batchSizes: [128], shards: 8, grid: WorkerGrid(ranks: 1, threads: 2), precision: $0).memory
+        .count
+    }
+    #expect(counts[1] * 10 < counts[0] * 7 && counts[1] * 2 > counts[0], "\(counts)")
   }
 
   /// Each parameter has a place of its own, within its segment's.

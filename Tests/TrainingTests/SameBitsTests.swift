@@ -9,9 +9,11 @@ import Training
 @Suite(.serialized) struct SameBitsTests {
   static let grids = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (1, 3), (5, 1), (2, 5)]
 
-  private func expectSameBits(_ run: TrainingRun, sourceLocation: SourceLocation = #_sourceLocation) throws {
+  private func expectSameBits(
+    _ run: TrainingRun, grids: [(Int, Int)] = Self.grids, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
     let reference = try run.outcome(ranks: 1, threads: 1)
-    for (ranks, threads) in Self.grids {
+    for (ranks, threads) in grids {
       let outcome = try run.outcome(ranks: ranks, threads: threads)
       let difference = outcome.difference(from: reference)
       #expect(difference == nil, "\(ranks) ranks x \(threads) threads", sourceLocation: sourceLocation)
@@ -45,5 +47,38 @@ import Training
     }
     run.lastBatchSize = 5
     try expectSameBits(run)
+  }
+
+  /// Images large enough that a worker's samples go through a segment in several slices, which share their scratch.
+  private func expectSameBitsInSlices(_ model: @escaping @Sendable (SampleShape) throws -> any Layer) throws {
+    let input = SampleShape(channels: 3, height: 32, width: 32)
+    var run = TrainingRun(input: input, batchSize: 45) { try model(input) }
+    (run.lastBatchSize, run.steps, run.precision) = (5, 3, .bfloat16)
+    try expectSameBits(run, grids: [(1, 2), (3, 1), (5, 1)])
+  }
+
+  @Test func bfloat16() throws {
+    try expectSameBitsInSlices {
+      try ModelZoo.model("resnet20", ModelOptions(input: $0, classCount: 10, dropout: 0.1))
+    }
+  }
+
+  /// A gradient is begun in one segment, added to in another, and completed in a third.
+  @Test func bfloat16NestedResiduals() throws {
+    try expectSameBitsInSlices { _ in
+      Sequential {
+        Convolution(8, kernel: 3, padding: 1)
+        Residual {
+          Residual {
+            Convolution(8, kernel: 3, padding: 1)
+            BatchNorm()
+          }
+          Convolution(8, kernel: 3, padding: 1)
+          BatchNorm()
+        }
+        GlobalAveragePooling()
+        Linear(10)
+      }
+    }
   }
 }

@@ -9,6 +9,7 @@ Prints a table as it goes, and at the end writes one JSON line per contestant an
 Sections:
   step     training steps on all CPUs of one process, fp32: PyTorch in the better of its memory formats, eager or compiled,
            whichever a first run shows to be fastest; images per second, and the peak of memory
+  bf16     the same in bf16: PyTorch's autocast, in the fastest of the same configurations, and PyTorch and Lockstep in fp32
   ranks    2 ranks of one thread: sync batch norm against DDP with a hand-made one, and against DDP with local batch norm
   sync     what sync costs over local batch norm, on 1 x 2 and 2 x 1 (ranks x threads)
   scaling  two workers against one, beside two independent runs of one worker at once: the machine's own limit
@@ -39,6 +40,8 @@ WORK = {
     "resnet50": (16, (3, 224, 224), 3, 4),
 }
 
+SECTIONS = ["step", "bf16", "ranks", "sync", "scaling", "shards"]
+
 
 def run(command, environment=None):
     """A command's standard output."""
@@ -52,9 +55,11 @@ def run(command, environment=None):
 
 def pytorch(model, threads, layout, compiled, dtype="fp32"):
     batch, shape, steps, _ = WORK[model]
+    # Without bf16 instructions in the processor, PyTorch's step takes seconds.
+    steps, warmup = (steps, 3) if dtype == "fp32" else (max(3, steps // 10), 1)
     command = [sys.executable, "pytorch_step.py", "--model", model, "--batch", str(batch),
                "--shape", "x".join(map(str, shape)), "--threads", str(threads), "--layout", layout, "--dtype", dtype,
-               "--steps", str(steps), "--blocks", "3", "--warmup", "3"] + (["--compile"] if compiled else [])
+               "--steps", str(steps), "--blocks", "3", "--warmup", str(warmup)] + (["--compile"] if compiled else [])
     return lambda: json.loads(run(command).splitlines()[-1])
 
 
@@ -113,9 +118,10 @@ def alternate(title, contestants, rounds):
     return rows
 
 
-def best_pytorch(model, threads):
+def best_pytorch(model, threads, dtype="fp32"):
     """PyTorch's fastest configuration here, by one run of each."""
-    candidates = {f"PyTorch {layout}{', compiled' if compiled else ''}": pytorch(model, threads, layout, compiled)
+    kind = "PyTorch" if dtype == "fp32" else f"PyTorch {dtype}"
+    candidates = {f"{kind} {layout}{', compiled' if compiled else ''}": pytorch(model, threads, layout, compiled, dtype)
                   for layout in ("channels_last", "contiguous") for compiled in (False, True)}
     rates = {name: measure()["images_per_second"] for name, measure in candidates.items()}
     name = max(rates, key=rates.get)
@@ -129,6 +135,11 @@ def sections(arguments):
         if "step" in arguments.sections:
             yield from alternate(f"{model}, 1 x {cpus}", {
                 **best_pytorch(model, cpus), "Lockstep": lockstep(binary, model, 1, cpus)}, rounds)
+        if "bf16" in arguments.sections:
+            yield from alternate(f"{model}, bf16, 1 x {cpus}", {
+                **best_pytorch(model, cpus, "bf16"), **best_pytorch(model, cpus),
+                "Lockstep fp32": lockstep(binary, model, 1, cpus),
+                "Lockstep bf16": lockstep(binary, model, 1, cpus, "--precision", "bf16")}, rounds)
         if "ranks" in arguments.sections:
             yield from alternate(f"{model}, 2 x 1, sync", {
                 "PyTorch DDP, hand-made sync": ddp(model, True), "PyTorch DDP, local": ddp(model, False),
@@ -161,8 +172,7 @@ def circumstances(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sections", nargs="+", default=["step", "ranks", "sync", "scaling", "shards"],
-                        choices=["step", "ranks", "sync", "scaling", "shards"])
+    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
     parser.add_argument("--models", nargs="+", default=list(WORK), choices=list(WORK))
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument("--lockstep", default=str(ROOT / ".build/release/lockstep"), metavar="PATH",

@@ -1,5 +1,6 @@
 #pragma once
 #include <stddef.h>
+#include <stdint.h>
 
 /// Kernels in C, because Swift has no words for instructions beyond the baseline: compiled for AVX-512, for AVX2, and for
 /// any processor, and chosen at run time. All run on the calling thread.
@@ -20,6 +21,15 @@ void matrix_multiply(
 /// Multiplies and adds `count` times 12 independent vectors of `block` Floats, in registers: the processor's peak.
 /// Returns a sum that depends on all of them.
 float fused_multiply_adds(int block, long count);
+
+// MARK: - bf16
+
+/// Rounds to the nearest bf16, ties to even, NaN to NaN: y = x rounded, which may be x itself, kept = y's upper halves; each
+/// unless it is null. `block` is 8 or 16, as everywhere.
+void bfloat16_round(int block, const float *x, float *y, uint16_t *kept, ptrdiff_t count);
+
+/// y = the Floats whose upper halves are kept.
+void bfloat16_expand(int block, const uint16_t *kept, float *y, ptrdiff_t count);
 
 // MARK: - Convolutions
 

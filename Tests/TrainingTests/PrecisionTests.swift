@@ -1,0 +1,176 @@
+import Layers
+import Models
+import Support
+import Tensors
+import Testing
+import Training
+
+/// Training in bf16 is training in fp32 with numbers rounded in known places.
+///
+/// The oracle is the engine in fp32, one layer at a time, on inputs, gradients and weights rounded here: the results must
+/// have the same bits, or be their roundings.
+@Suite struct PrecisionTests {
+  /// To the nearest bf16 number, ties to even: Double's own rounding, of sums whose last place is bf16's for x.
+  private func rounded(_ values: [Float]) -> [Float] {
+    values.map { x in
+      let shift = Double(sign: .plus, exponent: Int(x.exponent) + 45, significand: 1.5)
+      return x == 0 ? x : Float(Double(x) + shift - shift)
+    }
+  }
+
+  /// One piece of a network, with weights of its own.
+  private struct Piece {
+    let layer: any Layer
+    let input: SampleShape
+    let number: Int
+  }
+
+  private let samples = 7
+
+  /// A layer's run; weights of convolutions and linear layers are rounded, or left for bf16 to round.
+  private func run(_ piece: Piece, x: [Float], w: [Float]?, _ precision: Precision) throws -> LayerRun {
+    var run = try LayerRun(piece.input, samples: samples, piece.layer)
+    run.batches = [x]
+    if let w { run.w = w }
+    run.precision = precision
+    for (index, parameter) in run.parameters.enumerated() where !parameter.name.contains("running") {
+      let values = LayerRun.random(parameter.count, number: 10 * piece.number + index).map { $0 * 0.3 }
+      let isWeight = parameter.name.hasSuffix("weight") && !parameter.isNormalization
+      run.values[parameter.name] = isWeight && precision == .float32 ? rounded(values) : values
+    }
+    return run
+  }
+
+  private static let normReLU = Sequential { [BatchNorm(), ReLU()] }
+  private static let image = SampleShape(channels: 5, height: 7, width: 6)
+
+  static let layers: [(name: String, layer: any Layer, input: SampleShape)] = [
+    ("3x3 convolution", Convolution(9, kernel: 3, padding: 1), image),
+    ("3x3 convolution of plain channels", Convolution(9, kernel: 3), SampleShape(channels: 3, height: 7, width: 6)),
+    ("5x5 convolution, stride 2", Convolution(4, kernel: 5, stride: 2, padding: 2, bias: false), image),
+    ("linear", Linear(11), SampleShape(channels: 13, height: 1, width: 1)),
+    ("batch norm and ReLU", normReLU, image),
+    ("average pooling", AveragePooling(3, stride: 2), image),
+  ]
+
+  @Test(arguments: layers.indices) func oneLayer(_ index: Int) throws {
+    let (name, layer, input) = Self.layers[index]
+    let piece = Piece(layer: layer, input: input, number: 1)
+    let x = LayerRun.random(samples * input.count, number: 2)
+    var bfloat16 = try run(piece, x: x, w: nil, .bfloat16)
+    let found = try bfloat16.outcome()
+    let exact = try run(piece, x: rounded(x), w: rounded(bfloat16.w), .float32).outcome()
+    #expect(found.y == rounded(exact.y), "\(name)")
+    #expect(found.y != exact.y, "\(name)")
+    #expect(found.dx == rounded(exact.dx), "\(name)")
+    #expect(found.gradients == exact.gradients, "\(name)")
+    // As a network's first layer, which takes the batch itself.
+    bfloat16.wantsInputGradient = false
+    let first = try bfloat16.outcome()
+    #expect(first.y == found.y && first.gradients == found.gradients, "\(name)")
+  }
+
+  /// A network's run in bf16, with the weights of its pieces, which bear these prefixes in it.
+  private func whole(
+    _ network: Sequential, input: SampleShape, x: [Float], _ parts: [(Piece, String)]
+  ) throws -> LayerRun {
+    var whole = try run(Piece(layer: network, input: input, number: 0), x: x, w: nil, .bfloat16)
+    for (piece, prefix) in parts {
+      for (name, values) in try run(piece, x: [], w: nil, .bfloat16).values { whole.values[prefix + name] = values }
+    }
+    return whole
+  }
+
+  /// A piece in fp32.
+  private func exact(_ piece: Piece, _ x: [Float], _ w: [Float]? = nil) throws -> LayerRun.Outcome {
+    try run(piece, x: x, w: w, .float32).outcome()
+  }
+
+  /// Activations and gradients that cross from one segment to another, and from one layout to another.
+  @Test func layersInARow() throws {
+    let hidden = SampleShape(channels: 4, height: 7, width: 6)
+    let pieces = [
+      Piece(layer: Convolution(4, kernel: 3, padding: 1), input: Self.image, number: 1),
+      Piece(layer: Self.normReLU, input: hidden, number: 2),
+      Piece(layer: Sequential { [Flatten(), Linear(5)] }, input: hidden, number: 3),
+    ]
+    let prefixes = ["0.", "1.", "2."]
+    let x = LayerRun.random(samples * Self.image.count, number: 2)
+    let network = Sequential { pieces.map(\.layer) }
+    let bfloat16 = try whole(network, input: Self.image, x: x, Array(zip(pieces, prefixes)))
+    let found = try bfloat16.outcome()
+
+    var inputs = [rounded(x)]
+    for piece in pieces { inputs.append(rounded(try exact(piece, inputs.last!).y)) }
+    #expect(found.y == inputs.last!)
+    var gradient = rounded(bfloat16.w)
+    for (number, piece) in pieces.enumerated().reversed() {
+      let outcome = try exact(piece, inputs[number], gradient)
+      for (name, values) in outcome.gradients {
+        #expect(found.gradients[prefixes[number] + name] == values, "\(prefixes[number])\(name)")
+      }
+      gradient = rounded(outcome.dx)
+    }
+    #expect(found.dx == gradient)
+  }
+
+  /// The gradient of an activation that three operations read, in three segments: each adds to it in fp32, and it is
+  /// rounded where it is kept and where it is complete.
+  @Test func sumOfGradients() throws {
+    let input = Self.image
+    let convolution = Convolution(5, kernel: 3, padding: 1)
+    let (first, inner, outer) = (
+      Piece(layer: convolution, input: input, number: 1), Piece(layer: convolution, input: input, number: 2),
+      Piece(layer: convolution, input: input, number: 3)
+    )
+    let (innerNorm, outerNorm) = (
+      Piece(layer: BatchNorm(), input: input, number: 4), Piece(layer: BatchNorm(), input: input, number: 5)
+    )
+    let network = Sequential {
+      first.layer
+      Residual(rectifies: false) {
+        Residual(rectifies: false) { [inner.layer, innerNorm.layer] }
+        outer.layer
+        outerNorm.layer
+      }
+    }
+    let x = rounded(LayerRun.random(samples * input.count, number: 2))
+    let bfloat16 = try whole(
+      network, input: input, x: x,
+      [(first, "0."), (inner, "1.0.0."), (innerNorm, "1.0.1."), (outer, "1.1."), (outerNorm, "1.2.")])
+    let found = try bfloat16.outcome()
+
+    func sum(_ a: [Float], _ b: [Float]) -> [Float] { rounded(zip(a, b).map { $0 + $1 }) }
+    let r = rounded(try exact(first, x).y)
+    let c1 = rounded(try exact(inner, r).y)
+    let q = sum(try exact(innerNorm, c1).y, r)
+    let c2 = rounded(try exact(outer, q).y)
+    let dy = rounded(bfloat16.w)
+    let atOuterNorm = try exact(outerNorm, c2, dy)
+    #expect(found.y == sum(atOuterNorm.y, r))
+    let atOuter = try exact(outer, q, rounded(atOuterNorm.dx))
+    let dq = rounded(atOuter.dx)
+    let atInner = try exact(inner, r, rounded(try exact(innerNorm, c1, dq).dx))
+    let atFirst = try exact(first, x, sum(sum(dy, dq), atInner.dx))
+    #expect(found.gradients["1.1.weight"] == atOuter.gradients["weight"])
+    #expect(found.gradients["1.0.0.weight"] == atInner.gradients["weight"])
+    #expect(found.gradients["0.weight"] == atFirst.gradients["weight"])
+    #expect(found.dx == rounded(atFirst.dx))
+  }
+
+  /// As close to fp32 as bf16's 8 bits let a few small steps be.
+  @Test(arguments: ["mlp", "resnet20"]) func lossesFollowThoseOfFloat32(model: String) throws {
+    let input = SampleShape(channels: 3, height: 12, width: 12)
+    var run = TrainingRun(input: input, batchSize: 40) {
+      try ModelZoo.model(model, ModelOptions(input: input, classCount: 10))
+    }
+    run.learningRate = 0.005
+    let exact = try run.outcome(ranks: 1, threads: 2).losses
+    run.precision = .bfloat16
+    let found = try run.outcome(ranks: 1, threads: 2).losses
+    for (loss, expected) in zip(found, exact) {
+      #expect(abs(loss - expected) <= 0.01 * expected, "\(found) for \(exact)")
+    }
+    #expect(found != exact)
+  }
+}
