@@ -14,14 +14,26 @@ extern void omp_set_num_threads(int);
 
 void platform_set_openmp_threads(int count) { omp_set_num_threads(count); }
 
-void platform_flush_denormals(void) {
+uint64_t platform_flush_denormals(void) {
 #if defined(__x86_64__)
+  const uint64_t mode = _mm_getcsr();
   // Bit 15: flush to zero. Bit 6: denormals are zero.
-  _mm_setcsr(_mm_getcsr() | 0x8040);
+  platform_set_float_mode(mode | 0x8040);
 #elif defined(__aarch64__)
-  uint64_t fpcr;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
-  __asm__ volatile("msr fpcr, %0" : : "r"(fpcr | (1ULL << 24)));
+  uint64_t mode;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+  platform_set_float_mode(mode | (1ULL << 24));
+#else
+  const uint64_t mode = 0;
+#endif
+  return mode;
+}
+
+void platform_set_float_mode(uint64_t mode) {
+#if defined(__x86_64__)
+  _mm_setcsr((unsigned)mode);
+#elif defined(__aarch64__)
+  __asm__ volatile("msr fpcr, %0" : : "r"(mode));
 #endif
 }
 

@@ -28,12 +28,14 @@ package final class WorkerTeam: Sendable {
     barrier = Barrier(count: size, patience: patience)
     gate = Barrier(count: size, patience: patience)
     state = Locked(State())
-    Self.prepareThread()
+    platform_set_openmp_threads(1)
     for worker in 1..<max(size, 1) {
       // The queue must not keep the team alive, or the team could never end its workers.
       let (gate, barrier, state) = (gate, barrier, StateReference(self))
       DispatchQueue(label: "lockstep.worker.\(worker)", qos: .userInitiated).async(group: finished) {
-        Self.prepareThread()
+        let mode = Self.prepareThread()
+        // Dispatch gives the thread to others.
+        defer { platform_set_float_mode(mode) }
         while (try? gate.wait()) != nil, Self.perform(worker, barrier, state) {
           guard (try? gate.wait()) != nil else { return }
         }
@@ -51,7 +53,8 @@ package final class WorkerTeam: Sendable {
   ///
   /// - Throws: the first error a worker threw. The barrier stays poisoned then: the team has ended.
   package func run(_ body: @escaping @Sendable (_ worker: Int) throws -> Void) throws {
-    Self.prepareThread()
+    let mode = Self.prepareThread()
+    defer { platform_set_float_mode(mode) }
     state.withLock { $0.body = body }
     // What owns the team may well be captured by what the team runs.
     defer { state.withLock { $0.body = nil } }
@@ -77,9 +80,11 @@ package final class WorkerTeam: Sendable {
   }
 
   /// Denormals slow arithmetic down a hundredfold, and oneDNN would start threads of its own.
-  private static func prepareThread() {
+  ///
+  /// - Returns: the thread's mode of arithmetic before.
+  private static func prepareThread() -> UInt64 {
     platform_set_openmp_threads(1)
-    platform_flush_denormals()
+    return platform_flush_denormals()
   }
 
   /// The state without its team.

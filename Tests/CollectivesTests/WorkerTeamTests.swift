@@ -21,6 +21,21 @@ import Testing
     #expect(counts == Array(repeating: 200, count: size))
   }
 
+  /// Workers flush denormals; the caller's thread does as it did before.
+  @Test func flushesDenormalsWhileItRuns() throws {
+    let denormals = Locked([Float](repeating: .leastNonzeroMagnitude, count: 2))
+    @Sendable func isFlushed(_ worker: Int) -> Bool { denormals.withLock { $0[worker] * 2 == 0 } }
+    let flushed = try within {
+      let flushed = Locked([false, false])
+      try WorkerTeam(size: 2, patience: .dedicated).run { worker in
+        let isFlushed = isFlushed(worker)
+        flushed.withLock { $0[worker] = isFlushed }
+      }
+      return flushed.withLock { $0 } + [isFlushed(0)]
+    }
+    #expect(flushed == [true, true, false])
+  }
+
   /// What all have written in one phase, each reads in the next: without synchronization but the barrier.
   @Test(arguments: teams) func barrierSeparatesPhases(size: Int, patience: Barrier.Patience) throws {
     let rounds = 500

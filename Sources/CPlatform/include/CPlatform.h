@@ -4,8 +4,11 @@
 /// oneDNN's Debian build runs on OpenMP; every thread that creates or runs primitives asks for one OpenMP thread.
 void platform_set_openmp_threads(int count);
 
-/// Sets flush-to-zero and denormals-are-zero for the calling thread.
-void platform_flush_denormals(void);
+/// Sets flush-to-zero and denormals-are-zero for the calling thread; returns the mode it had.
+uint64_t platform_flush_denormals(void);
+
+/// Gives the calling thread that mode of floating-point arithmetic.
+void platform_set_float_mode(uint64_t mode);
 
 /// The number of CPUs the calling thread may run on.
 int platform_available_cpus(void);
