@@ -32,7 +32,7 @@ def bars(rows, facts):
                 f' ({row["ratio_to_first"]:.2f}x)</text>')
             y += BAR
         y += GAP
-    caption = (f'{facts["cpu"]}, {facts["cpus"]} CPUs, PyTorch {facts["torch"]}, {facts["date"]},'
+    caption = (f'{facts["cpu"]}, {facts["cpus"]} CPUs, PyTorch {facts["torch"]}, JAX {facts["jax"]}, {facts["date"]},'
                f' commit {facts["commit"]}; ranks x threads; medians of alternating rounds')
     style = ("text{font:13px sans-serif;fill:#222}.title{font-weight:bold}.name{text-anchor:end}"
              "@media(prefers-color-scheme:dark){svg{background:#111}text{fill:#ddd}}")

@@ -1,8 +1,8 @@
-"""Measures Lockstep against PyTorch, alternating in one run: every round measures each contestant once.
+"""Measures Lockstep against PyTorch and JAX, alternating in one run: every round measures each contestant once.
 
 Prints a table as it goes, and at the end writes one JSON line per contestant and a chart:
 
-    python compare.py                                    everything: about an hour on two cores
+    python compare.py                                    everything: more than an hour on two cores
     python compare.py --sections step --models resnet20  one comparison
     python compare.py --output benchmarks/results        also write peers.jsonl and peers.svg there
 
@@ -10,7 +10,8 @@ Sections:
   step     training steps on all CPUs of one process, fp32: PyTorch in the better of its memory formats, eager or compiled,
            whichever a first run shows to be fastest; images per second, and the peak of memory
   bf16     the same in bf16: PyTorch's autocast, in the fastest of the same configurations, and PyTorch and Lockstep in fp32
-  ranks    2 ranks of one thread: sync batch norm against DDP with a hand-made one, and against DDP with local batch norm
+  ranks    2 ranks of one thread: sync batch norm against DDP with a hand-made one, against DDP with local batch norm, and
+           against JAX on one XLA device of 2 CPUs, where batch norm is over the whole batch (not for images of 224x224)
   sync     what sync costs over local batch norm, on 1 x 2 and 2 x 1 (ranks x threads)
   scaling  two workers against one, beside two independent runs of one worker at once: the machine's own limit
   shards   the default number of shards against others
@@ -25,13 +26,14 @@ import platform
 import statistics
 import subprocess
 import sys
+from importlib.metadata import version
 
 from chart import bars
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
-# model: batch, shape, PyTorch's timed steps, Lockstep's
+# model: batch, shape, PyTorch's and JAX's timed steps, Lockstep's
 WORK = {
     "mlp": (64, (1, 28, 28), 2000, 3000),
     "resnet20": (128, (3, 32, 32), 12, 16),
@@ -41,6 +43,9 @@ WORK = {
 }
 
 SECTIONS = ["step", "bf16", "ranks", "sync", "scaling", "shards"]
+
+# Measured with JAX; not the large images, as XLA's convolutions on CPUs are slow.
+JAX_MODELS = ("mlp", "resnet20", "vgg11")
 
 
 def run(command, environment=None):
@@ -68,6 +73,15 @@ def ddp(model, sync):
     command = [sys.executable, "ddp_step.py", "--model", model, "--batch", str(batch),
                "--shape", "x".join(map(str, shape)), "--processes", "2", "--steps", str(steps), "--blocks", "3"]
     return lambda: json.loads(run(command + (["--sync-bn"] if sync else [])).splitlines()[-1])
+
+
+def jax(model):
+    """One XLA device, which takes a thread for each CPU it may use: as many as the two ranks have."""
+    batch, shape, steps, _ = WORK[model]
+    command = ["taskset", "-c", "0,1", sys.executable, "jax_step.py", "--model", model, "--batch", str(batch),
+               "--shape", "x".join(map(str, shape)), "--steps", str(steps),
+               "--blocks", "3", "--warmup", "3"]
+    return lambda: json.loads(run(command).splitlines()[-1])
 
 
 def lockstep(binary, model, ranks, threads, *more, cpus=None):
@@ -129,6 +143,11 @@ def best_pytorch(model, threads, dtype="fp32"):
     return {name: candidates[name]}
 
 
+def default_shards(model):
+    """Lockstep's: one for every 16 samples, at least 4 and at most 8."""
+    return max(4, min(8, WORK[model][0] // 16))
+
+
 def sections(arguments):
     binary, rounds, cpus = arguments.lockstep, arguments.rounds, len(os.sched_getaffinity(0))
     for model in arguments.models:
@@ -143,7 +162,7 @@ def sections(arguments):
         if "ranks" in arguments.sections:
             yield from alternate(f"{model}, 2 x 1, sync", {
                 "PyTorch DDP, hand-made sync": ddp(model, True), "PyTorch DDP, local": ddp(model, False),
-                "Lockstep, sync": lockstep(binary, model, 2, 1)}, rounds)
+                **({"JAX, whole batch": jax(model)} if model in JAX_MODELS else {}), "Lockstep, sync": lockstep(binary, model, 2, 1)}, rounds)
         if "sync" in arguments.sections:
             for ranks, threads in ((1, 2), (2, 1)):
                 yield from alternate(f"{model}, {ranks} x {threads}", {
@@ -157,16 +176,15 @@ def sections(arguments):
         if "shards" in arguments.sections:
             yield from alternate(f"{model}, shards", {
                 f"{count} shards": lockstep(binary, model, 1, cpus, "--shards", str(count))
-                for count in (8, 2, 4, 16)}, rounds)
+                for count in sorted((2, 4, 8, 16), key=lambda count: count != default_shards(model))}, rounds)
 
 
 def circumstances(arguments):
     with open("/proc/cpuinfo") as file:
         cpu = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    import torch
-    return {"cpu": cpu, "cpus": len(os.sched_getaffinity(0)), "torch": torch.__version__,
-            "python": platform.python_version(), "date": datetime.date.today().isoformat(),
+    return {"cpu": cpu, "cpus": len(os.sched_getaffinity(0)),
+            **{name: version(name) for name in ("torch", "jax", "flax")}, "python": platform.python_version(), "date": datetime.date.today().isoformat(),
             "commit": commit.stdout.strip(), "command": "compare.py " + " ".join(sys.argv[1:])}
 
 

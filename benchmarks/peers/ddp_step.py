@@ -17,7 +17,8 @@ from torch import distributed, multiprocessing
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from measurement import block_throughputs, make_batches, memory_format, parse, parser, peak_memory_bytes, report
+from measurement import block_throughputs, make_batches, parse, parser, peak_memory_bytes, report
+from memory_format import add_layout, convert, memory_format
 from models import make
 from sync_batch_norm import synchronize
 
@@ -87,19 +88,21 @@ def run(rank, arguments, rendezvous):
         model = synchronize(model)
     model = distribute(model.to(memory_format=memory_format(arguments)))
     mine = share(arguments.batch, rank, processes)
-    batches = make_batches(arguments, mine.stop - mine.start, seed=rank)
+    batches = convert(make_batches(arguments, mine.stop - mine.start, seed=rank), arguments)
     # DistributedDataParallel divides the sum of gradients by the number of processes: undone here.
     step = make_step(model, arguments.batch, processes)
     throughputs = block_throughputs(arguments, batches, step, distributed.barrier)
     peak = torch.tensor(peak_memory_bytes())
     distributed.all_reduce(peak)
     if rank == 0:
-        print(json.dumps(report(arguments, throughputs, peak.item(), **more)), flush=True)
+        versions = {"torch": torch.__version__}
+        print(json.dumps(report(arguments, throughputs, peak.item(), versions, **more)), flush=True)
     distributed.destroy_process_group()
 
 
 def main():
     options = parser(__doc__)
+    add_layout(options)
     options.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
                          help="processes (default: the CPUs of this process, %(default)s)")
     options.add_argument("--sync-bn", action="store_true",

@@ -1,21 +1,21 @@
 #!/bin/sh
-# Makes the Python environment in which the comparisons with PyTorch run.
+# Makes the Python environment in which the comparisons with PyTorch and JAX run.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 venv=$(cd "$here/../.." && pwd)/.build-peers/venv
-packages="torch==2.13.0 numpy safetensors"
+packages="torch==2.13.0 jax==0.10.2 jaxlib==0.10.2 flax==0.12.8 optax==0.2.8 numpy safetensors"
 
 usage() {
   cat <<TEXT
 usage: install.sh [--venv FOLDER] [-- PIP-OPTION...]
 
-Makes a virtual environment with PyTorch 2.13.0, numpy and safetensors. Running it again is harmless: what is
-there and right is kept.
+Makes a virtual environment with PyTorch 2.13.0, JAX 0.10.2, Flax 0.12.8, Optax 0.2.8, numpy and safetensors; it
+needs Python 3.11 or later. Running it again is harmless: what is there and right is kept.
 
   --venv FOLDER   where (default: .build-peers/venv under the project's root)
-  -- PIP-OPTION   options for 'pip install', such as --index-url to take PyTorch's smaller CPU-only build
-                  from the index its installation page names
+  -- PIP-OPTION   options for 'pip install', such as --extra-index-url to take PyTorch's smaller CPU-only
+                  build from the index its installation page names
 
 Afterwards:
   .build-peers/venv/bin/python benchmarks/peers/agreement.py --help
@@ -55,7 +55,8 @@ fi
 "$venv/bin/python" -m pip install --quiet "$@" $packages
 
 "$venv/bin/python" - <<'PYTHON'
-import numpy, safetensors, sys, torch
+import flax, jax, numpy, optax, safetensors, sys, torch
 
-print(f"{sys.prefix}: torch {torch.__version__}, numpy {numpy.__version__}, safetensors {safetensors.__version__}")
+modules = torch, jax, flax, optax, numpy, safetensors
+print(f"{sys.prefix}: " + ", ".join(f"{module.__name__} {module.__version__}" for module in modules))
 PYTHON

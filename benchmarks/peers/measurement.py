@@ -1,13 +1,14 @@
 """What the throughput programs share: their arguments, their data, and the timing of training steps."""
 
 import argparse
+import math
 import platform
 import statistics
 import time
 
-import torch
+import numpy
 
-from models import NAMES, parse_shape
+from architectures import NAMES, parse_shape
 
 
 def parser(description):
@@ -19,8 +20,6 @@ def parser(description):
     result.add_argument("--shape", type=parse_shape, default=(3, 32, 32), metavar="CxHxW",
                         help="the shape of a sample (default: 3x32x32)")
     result.add_argument("--classes", type=int, default=10, metavar="K", help="(default: %(default)s)")
-    result.add_argument("--layout", choices=("channels_last", "contiguous"), default="channels_last",
-                        help="the memory format; the better one depends on the model (default: %(default)s)")
     result.add_argument("--warmup", type=int, default=5, metavar="STEPS", help="untimed steps (default: %(default)s)")
     result.add_argument("--steps", type=int, default=30, metavar="STEPS", help="timed steps (default: %(default)s)")
     result.add_argument("--blocks", type=int, default=5, metavar="N",
@@ -37,19 +36,17 @@ def parse(parser):
 
 
 def make_batches(arguments, count, seed=0):
-    """Four batches of random samples in the layout asked for: enough that none stays in the cache."""
-    generator = torch.Generator().manual_seed(seed)
-    format = memory_format(arguments)
-    return [(torch.randn(count, *arguments.shape, generator=generator).contiguous(memory_format=format),
-             torch.randint(arguments.classes, (count,), generator=generator)) for _ in range(4)]
-
-
-def memory_format(arguments):
-    return torch.channels_last if arguments.layout == "channels_last" else torch.contiguous_format
+    """Four batches of random samples [N, C, H, W] and labels [N]: enough that none stays in the cache."""
+    generator = numpy.random.default_rng(seed)
+    return [(generator.standard_normal((count, *arguments.shape), dtype=numpy.float32),
+             generator.integers(arguments.classes, size=count)) for _ in range(4)]
 
 
 def block_throughputs(arguments, batches, step, barrier=lambda: None):
-    """Images per second of each block; `step` trains on one batch and returns the loss."""
+    """Images per second of each block; `step` trains on one batch and returns the loss.
+
+    `barrier` returns when all steps so far have ended, in every process.
+    """
     for index in range(arguments.warmup):
         step(*batches[index % len(batches)])
     steps = arguments.steps // arguments.blocks
@@ -61,7 +58,7 @@ def block_throughputs(arguments, batches, step, barrier=lambda: None):
             loss = step(*batches[index % len(batches)])
         barrier()
         result.append(steps * arguments.batch / (time.perf_counter() - start))
-    if not torch.isfinite(loss):
+    if not math.isfinite(loss.item()):
         raise SystemExit(f"the loss is {loss.item()}: these steps are not worth timing")
     return result
 
@@ -75,7 +72,7 @@ def peak_memory_bytes():
     raise SystemExit("/proc/self/status has no VmHWM")
 
 
-def report(arguments, throughputs, peak_bytes, **more):
+def report(arguments, throughputs, peak_bytes, versions, **more):
     """What is printed: the median, its spread, the peak of memory, versions and configuration."""
     median = statistics.median(throughputs)
     configuration = {name: list(value) if isinstance(value, tuple) else value
@@ -87,5 +84,5 @@ def report(arguments, throughputs, peak_bytes, **more):
         "peak_memory_bytes": peak_bytes,
         **more,
         "configuration": configuration,
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "versions": {**versions, "python": platform.python_version()},
     }

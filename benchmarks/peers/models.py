@@ -13,13 +13,7 @@ import argparse
 import torch
 from torch import nn
 
-NAMES = ("mlp", "mlp:A,B,...", "vgg11", "vgg16", "resnet18", "resnet20", "resnet50", "resnet56")
-
-# Channels of VGG's convolutions; "M" is a max pool. Simonyan and Zisserman, arXiv:1409.1556, table 1, A and D.
-VGG = {
-    "vgg11": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
-    "vgg16": [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
-}
+from architectures import CIFAR_RESNET, NAMES, RESNET, VGG, parse_shape, unknown
 
 
 def make(name, shape=(3, 32, 32), classes=10):
@@ -30,13 +24,11 @@ def make(name, shape=(3, 32, 32), classes=10):
         return mlp(shape, classes, [int(width) for width in name[4:].split(",")], nn.ReLU)
     if name in VGG:
         return CifarVGG(VGG[name], shape, classes)
-    if name in ("resnet20", "resnet56"):
-        return CifarResNet((int(name[6:]) - 2) // 6, shape, classes)
-    if name == "resnet18":
-        return ResNet(BasicBlock, [2, 2, 2, 2], shape, classes)
-    if name == "resnet50":
-        return ResNet(Bottleneck, [3, 4, 6, 3], shape, classes)
-    raise ValueError(f"no model is named {name!r}; there are {', '.join(NAMES)}")
+    if name in CIFAR_RESNET:
+        return CifarResNet(CIFAR_RESNET[name], shape, classes)
+    if name in RESNET:
+        return ResNet(Bottleneck if name == "resnet50" else BasicBlock, RESNET[name], shape, classes)
+    raise unknown(name)
 
 
 def mlp(shape, classes, widths, activation):
@@ -178,14 +170,6 @@ class ResNet(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.avgpool(x).flatten(1))
-
-
-def parse_shape(text):
-    """'3x32x32' as (3, 32, 32)."""
-    shape = tuple(int(extent) for extent in text.split("x"))
-    if len(shape) != 3:
-        raise argparse.ArgumentTypeError(f"a shape is CxHxW, for example 3x32x32, not {text!r}")
-    return shape
 
 
 def main():

@@ -17,12 +17,14 @@ import os
 import torch
 from torch.nn import functional
 
-from measurement import block_throughputs, make_batches, memory_format, parse, parser, peak_memory_bytes, report
+from measurement import block_throughputs, make_batches, parse, parser, peak_memory_bytes, report
+from memory_format import add_layout, convert, memory_format
 from models import make
 
 
 def main():
     options = parser(__doc__)
+    add_layout(options)
     options.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
                          help="computing threads (default: the CPUs of this process, %(default)s)")
     options.add_argument("--compile", action="store_true", help="torch.compile the model; needs a C++ compiler")
@@ -52,8 +54,9 @@ def main():
         optimizer.step()
         return loss
 
-    throughputs = block_throughputs(arguments, make_batches(arguments, arguments.batch), step)
-    print(json.dumps(report(arguments, throughputs, peak_memory_bytes())))
+    batches = convert(make_batches(arguments, arguments.batch), arguments)
+    throughputs = block_throughputs(arguments, batches, step)
+    print(json.dumps(report(arguments, throughputs, peak_memory_bytes(), {"torch": torch.__version__})))
 
 
 if __name__ == "__main__":
