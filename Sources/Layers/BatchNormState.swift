@@ -22,18 +22,13 @@ final class BatchNormState: @unchecked Sendable {
     self.layer = layer
     self.layout = layout
     let shape = [layout.shape.channels]
-    affine =
-      layer.affine
-      ? (
-        network.parameter("weight", shape, .normalization, .constant(1)),
-        network.parameter("bias", shape, .normalization, .constant(0))
-      ) : nil
+    affine = layer.affine ? network.affineParameters(layout) : nil
     // With a momentum of 0, frozen statistics stay what they are.
     let role = Parameter.Role.runningStatistic(momentum: layer.statistics == .frozen ? 0 : layer.momentum)
     runningMean = network.parameter("running_mean", shape, role, .constant(0))
     runningVariance = network.parameter("running_var", shape, role, .constant(1))
-    for parameter in [affine?.weight, affine?.bias, runningMean, runningVariance] {
-      parameter?.layout = WeightLayout(plain: shape, paddedCount: layout.paddedChannels)
+    for parameter in [runningMean, runningVariance] {
+      parameter.layout = WeightLayout(plain: shape, paddedCount: layout.paddedChannels)
     }
   }
 

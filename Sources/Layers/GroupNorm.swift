@@ -43,16 +43,7 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
 
   init(_ name: String, _ layer: GroupNorm, _ x: Value, _ y: Value, _ network: NetworkBuilder) {
     self.layer = layer
-    let shape = [x.shape.channels]
-    affine =
-      layer.affine
-      ? (
-        network.parameter("weight", shape, .normalization, .constant(1)),
-        network.parameter("bias", shape, .normalization, .constant(0))
-      ) : nil
-    for parameter in [affine?.weight, affine?.bias] {
-      parameter?.layout = WeightLayout(plain: shape, paddedCount: x.layout.paddedChannels)
-    }
+    affine = layer.affine ? network.affineParameters(x.layout) : nil
     wiring = Wiring(name, [x], y)
   }
 

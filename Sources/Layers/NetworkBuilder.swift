@@ -68,6 +68,19 @@ public final class NetworkBuilder {
     return parameter
   }
 
+  /// The weight and bias of the channels of what a layer normalizes, which begin as 1 and 0.
+  package func affineParameters(_ layout: ActivationLayout) -> (weight: Parameter, bias: Parameter) {
+    let shape = [layout.shape.channels]
+    let parameters = (
+      weight: parameter("weight", shape, .normalization, .constant(1)),
+      bias: parameter("bias", shape, .normalization, .constant(0))
+    )
+    for parameter in [parameters.weight, parameters.bias] {
+      parameter.layout = WeightLayout(plain: shape, paddedCount: layout.paddedChannels)
+    }
+    return parameters
+  }
+
   /// Adds an operation and returns its output.
   @discardableResult
   package func append(_ operation: any Operation) -> Value {

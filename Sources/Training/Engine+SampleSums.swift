@@ -64,7 +64,7 @@ extension Trainer {
       }
     }
     let model = model
-    try fixStatistics(sums(.training, done: 0))
+    fixStatistics(try sums(.training, done: 0))
     let sums = try sums(.evaluation, done: batches)
     try initialize(from: model, source: "the model")
     let layers = norms.map { norm in
@@ -75,17 +75,15 @@ extension Trainer {
   }
 
   /// Makes the moments of all these samples the running statistics.
-  private func fixStatistics(_ sums: [[SampleSums]]) throws {
-    var file = model
+  private func fixStatistics(_ sums: [[SampleSums]]) {
     for (index, norm) in engine.plan.network.normalizations.enumerated() {
       let layout = norm.inputs[0].layout
       let moments = (0..<layout.shape.channels).map { channel in
         SampleSums.moments(sums.map { $0[index] }, channel, positions: layout.positions)
       }
       for (parameter, values) in zip(norm.parameters, [moments.map(\.mean), moments.map(\.variance)]) {
-        file[parameter.name] = Tensor(values.map { Float($0) }, shape: parameter.shape)
+        engine.set(parameter, values.map { Float($0) })
       }
     }
-    try initialize(from: file, source: "exact statistics")
   }
 }

@@ -38,6 +38,8 @@ final class GradientExchange: @unchecked Sendable {
     let velocities: Int
     /// The arrays of this rank's nodes, by worker.
     let nodes: [[UnsafeMutablePointer<Float>]]
+    /// The same in a row.
+    let ownSources: [UnsafePointer<Float>]
     /// What is added up to the total of this rank's slice.
     let sources: [UnsafePointer<Float>]
   }
@@ -63,9 +65,10 @@ final class GradientExchange: @unchecked Sendable {
       defer { velocityCount += mine.count }
       let nodes = gradients[sides[number]].map { $0.map { $0.start - ranges[number].lowerBound } }
       let rows = (0..<ranks.rootCount).map { UnsafePointer(received.start + $0 * mine.count - mine.lowerBound) }
+      let ownSources = nodes.joined().map { UnsafePointer($0) }
       return Segment(
-        range: ranges[number], slices: slices[number], velocities: velocityCount, nodes: nodes,
-        sources: grid.ranks > 1 ? rows : nodes.joined().map { UnsafePointer($0) })
+        range: ranges[number], slices: slices[number], velocities: velocityCount, nodes: nodes, ownSources: ownSources,
+        sources: grid.ranks > 1 ? rows : ownSources)
     }
     velocities = AlignedBuffer(count: velocityCount)
     rankSum = SumSchedule(tree, shardSums.flatMap(\.nodes))
@@ -99,8 +102,8 @@ final class GradientExchange: @unchecked Sendable {
       try joinWorkers(segment, worker)
       if worker.index == 0 {
         try worker.communicator.exchangeSlices(
-          of: segment.nodes.joined().prefix(rankSum.results.count).map { UnsafePointer($0) }, ranks,
-          slices: segment.slices, received: received.start)
+          of: Array(segment.ownSources.prefix(rankSum.results.count)), ranks, slices: segment.slices,
+          received: received.start)
       }
       try worker.barrier.wait()
     }
@@ -124,12 +127,11 @@ final class GradientExchange: @unchecked Sendable {
   /// Adds the nodes of this rank's workers up to the rank's, in the first of the arrays, each worker a part of them.
   private func joinWorkers(_ segment: Segment, _ worker: Worker) throws {
     guard worker.grid.threads > 1 else { return }
-    let arrays = segment.nodes.flatMap { $0 }
     // In place: every source of a chunk has been read when the chunk's sums are written.
-    TreeSum.fold(
-      rankSum, arrays.map { UnsafePointer($0) }, Self.slice(worker.index, of: worker.grid.threads, segment.range)
-    ) { root, offset, sums in
-      (arrays[root] + offset).update(from: sums.baseAddress!, count: sums.count)
+    let mine = Self.slice(worker.index, of: worker.grid.threads, segment.range)
+    TreeSum.fold(rankSum, segment.ownSources, mine) { root, offset, sums in
+      (UnsafeMutablePointer(mutating: segment.ownSources[root]) + offset).update(
+        from: sums.baseAddress!, count: sums.count)
     }
     try worker.barrier.wait()
   }
