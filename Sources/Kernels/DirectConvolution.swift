@@ -50,7 +50,7 @@ final class DirectConvolution: ConvolutionPass {
   ) {
     if adds {
       let weightCount = withUnsafePointer(to: self.weight) { dnnl_memory_desc_get_size($0) } / MemoryLayout<Float>.size
-      let scratch = context.area(2, paddedCount(weightCount) + inner.output.paddedChannels)
+      let scratch = context.area(2, paddedCount(weightCount) + outer.output.paddedChannels)
       let biasScratch = scratch + paddedCount(weightCount)
       run(
         x: x, weight: scratch, y: y, bias: bias == nil ? nil : biasScratch, adds: false, samples: samples, context)
@@ -66,6 +66,12 @@ final class DirectConvolution: ConvolutionPass {
     if innerX != x, kind != .backwardData { copy(x, outer.input, innerX, inner.input, samples, context) }
     if innerY != y, kind != .forward { copy(y, outer.output, innerY, inner.output, samples, context) }
     context.run(primitive(samples), innerX, weight, innerY, bias)
+    if kind == .backwardWeights, let bias {
+      // oneDNN writes the channels; the padding's gradient is ours to keep at 0.
+      let channels = outer.output.shape.channels
+      (UnsafeMutablePointer(mutating: bias) + channels).update(
+        repeating: 0, count: outer.output.paddedChannels - channels)
+    }
     if innerX != x, kind == .backwardData { copy(innerX, inner.input, x, outer.input, samples, context) }
     if innerY != y, kind == .forward { copy(innerY, inner.output, y, outer.output, samples, context) }
   }

@@ -97,12 +97,23 @@ final class LinearOperation: Operation, @unchecked Sendable {
       MatrixProduct.multiply(
         Matrix(x, stride: xStride).transposed, Matrix(dy, stride: outputs), rows: features, columns: outputs,
         inner: piece.count, adds: piece.place.adds, into: Matrix(strips: gradients + weight.offset, rows: features))
+      if !piece.place.adds { zeroPadding(gradients + weight.offset) }
       slice.worker.merge(piece.place, weight.range)
       if let bias {
         Elementwise.addRows(
           dy, rows: piece.count, stride: outputs, to: gradients + bias.offset, count: outputs, adds: piece.place.adds)
         slice.worker.merge(piece.place, bias.range)
       }
+    }
+  }
+
+  /// The product ends with a whole vector, which may leave the rest of the last strip to whatever lies there.
+  private func zeroPadding(_ dWeight: UnsafeMutablePointer<Float>) {
+    let (width, filled) = (Matrix.stripWidth, outputs % Matrix.stripWidth)
+    guard filled > 0 else { return }
+    let strip = dWeight + outputs / width * width * features
+    for feature in 0..<features {
+      (strip + (feature * width + filled)).update(repeating: 0, count: width - filled)
     }
   }
 
