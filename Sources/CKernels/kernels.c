@@ -91,3 +91,26 @@ void max_pooling_backward(
     const pooling_shape *shape, const float *x, const float *y, const float *dy, float *dx, int samples) {
   CHOOSE(pool_backward, shape->block)(shape, x, y, dy, dx, samples);
 }
+
+void channel_moments(const norm_shape *shape, const float *x, int samples, double *sums) {
+  CHOOSE(moments, shape->block)(shape, x, samples, sums);
+}
+
+void channel_gradient_sums(
+    const norm_shape *shape, const float *dy, const float *y, const float *x, const float *mean, float *dz,
+    float *dz_again, int samples, double *sums) {
+  CHOOSE(gradient_sums, shape->block)(shape, dy, y, x, mean, dz, dz_again, samples, sums);
+}
+
+void normalize_forward(
+    const norm_shape *shape, const float *x, const float *mean, const float *scale, const float *bias,
+    const float *residual, int rectifies, float *y, int samples) {
+  CHOOSE(normalize, shape->block)(shape, x, mean, scale, bias, residual, rectifies, y, samples);
+}
+
+void normalize_backward(
+    const norm_shape *shape, const float *dz, const float *x, const float *mean, const float *scale, const float *shift,
+    const float *slope, int scales_last, float *dx, int samples) {
+  CHOOSE(normalize_backward, shape->block)(
+      shape, dz, x, mean, scale, shift, slope, scales_last, dx, samples);
+}

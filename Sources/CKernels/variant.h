@@ -8,6 +8,7 @@ typedef int MASK __attribute__((vector_size(4 * LANES)));
 #include "patches.h"
 #include "passes.h"
 #include "pooling.h"
+#include "normalization.h"
 #include "bfloat16.h"
 
 #undef TARGET

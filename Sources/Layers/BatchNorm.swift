@@ -179,14 +179,12 @@ final class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchec
     let dz = slice.inputGradient(self, 0) ?? slice.worker.gradientScratch[0]
     let (x, dy) = (slice[inputs[0]], slice.gradient(output))
     let y = rectifies ? UnsafePointer(slice[output]) : nil
+    let dResidual = inputs.count > 1 ? slice.inputGradient(self, 1) : nil
     for piece in slice.pieces {
       let start = piece.start * norm.layout.sampleStride
       ChannelSums.addGradientSums(
         of: dy + start, y: y.map { $0 + start }, x: x + start, mean: coefficients(piece, slice).mean, dz: dz + start,
-        norm.layout, samples: piece.count, to: gradientSums.row(piece))
-    }
-    if inputs.count > 1, let dResidual = slice.inputGradient(self, 1) {
-      dResidual.update(from: dz, count: slice.count * norm.layout.sampleStride)
+        copy: dResidual.map { $0 + start }, norm.layout, samples: piece.count, to: gradientSums.row(piece))
     }
     if statistics == .frozen {
       Normalize.backwardFrozen(dz, scale: norm.running.scale, norm.layout, samples: slice.count)

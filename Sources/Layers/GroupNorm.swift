@@ -128,9 +128,8 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
         setForward(memory, slice, sample: sample)
         memory.sums.update(repeating: 0, count: 2 * layout.paddedChannels)
         ChannelSums.addGradientSums(
-          of: dy + start, y: y.map { $0 + start }, x: x + start, mean: memory.mean, dz: dx + start, layout, samples: 1,
-          to: memory.sums)
-        dResidual.map { ($0 + start).update(from: dx + start, count: layout.sampleStride) }
+          of: dy + start, y: y.map { $0 + start }, x: x + start, mean: memory.mean, dz: dx + start,
+          copy: dResidual.map { $0 + start }, layout, samples: 1, to: memory.sums)
         setBackward(memory, slice, sample: sample)
         Normalize.backward(
           dx + start, x: x + start, mean: memory.mean, scale: memory.scale, shift: memory.shift, slope: memory.slope,

@@ -103,3 +103,42 @@ void max_pooling_forward(const pooling_shape *shape, const float *x, float *y, i
 /// dx = dy where a window's largest element was, the first of equals, found again by comparing.
 void max_pooling_backward(
     const pooling_shape *shape, const float *x, const float *y, const float *dy, float *dx, int samples);
+
+// MARK: - Normalization
+
+/// Activations are [n, C/b, P, b], coefficients [C].
+typedef struct {
+  /// b, 8 or 16.
+  int block;
+  /// C, whole blocks.
+  int channels;
+  /// P, pixels.
+  int positions;
+} norm_shape;
+
+/// Adds sum(x) and sum(x^2) of every channel to the two rows of `sums`, [2, C].
+///
+/// The squares are taken about a shift, the block's first element, so that they do not cancel when the mean is far larger
+/// than the deviation; with d = x - shift and n elements,
+///
+///     sum(x) = sum(d) + n shift,   sum(x^2) = sum(d^2) + 2 shift sum(d) + n shift^2,
+///
+/// the right-hand sides in Double. Source: Chan, Golub, LeVeque 1983, doi:10.1080/00031305.1983.10483115, section 3.
+void channel_moments(const norm_shape *shape, const float *x, int samples, double *sums);
+
+/// dz = dy where y > 0 (everywhere if y is null), and adds sum(dz) and sum(dz (x - mean)) of every channel to the two rows
+/// of `sums`. dz may be dy; dz_again is a second copy of it, unless it is null.
+void channel_gradient_sums(
+    const norm_shape *shape, const float *dy, const float *y, const float *x, const float *mean, float *dz,
+    float *dz_again, int samples, double *sums);
+
+/// y = (x - mean) * scale + bias (+ residual, unless that is null), and max(y, 0) if it rectifies.
+void normalize_forward(
+    const norm_shape *shape, const float *x, const float *mean, const float *scale, const float *bias,
+    const float *residual, int rectifies, float *y, int samples);
+
+/// dx = scale * (dz - shift - (x - mean) * slope) if it scales last, else scale * dz - shift - (x - mean) * slope. dx may be
+/// dz.
+void normalize_backward(
+    const norm_shape *shape, const float *dz, const float *x, const float *mean, const float *scale, const float *shift,
+    const float *slope, int scales_last, float *dx, int samples);
