@@ -44,14 +44,17 @@
 #endif
 
 void matrix_multiply(
-    int block, const float *a, ptrdiff_t rows_apart, ptrdiff_t steps_apart, const float *b, ptrdiff_t b_strips_apart,
-    ptrdiff_t b_stride, float *c, ptrdiff_t c_strips_apart, ptrdiff_t c_stride, ptrdiff_t rows, ptrdiff_t columns,
-    ptrdiff_t steps, int adds) {
-  CHOOSE(multiply_all, block)(
-      a, rows_apart, steps_apart, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps, adds);
+    int block, const matrix *a, const matrix *b, const matrix *c, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps,
+    int adds) {
+  CHOOSE(multiply_all, block)(a, b, c, rows, columns, steps, adds);
 }
 
 float fused_multiply_adds(int block, long count) { return CHOOSE(multiply_adds, block)(count); }
+
+void sgd_update(
+    int block, const sgd_settings *settings, const float *gradient, float *velocity, float *parameter, ptrdiff_t count) {
+  CHOOSE(update, block)(settings, gradient, velocity, parameter, count);
+}
 
 void bfloat16_round(int block, const float *x, float *y, uint16_t *kept, ptrdiff_t count) {
   CHOOSE(round_floats, block)(x, y, kept, count);

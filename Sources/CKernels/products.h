@@ -68,13 +68,20 @@ FUNCTION void NAME(multiply)(
 
 // Steps per pass: a strip of B stays in the first-level cache while the rows go by.
 FUNCTION void NAME(multiply_all)(
-    const float *a, long rows_apart, long steps_apart, const float *b, long b_strips_apart, long b_stride, float *c,
-    long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds) {
-  const long pass = 256;
-  for (long p = 0; p < steps || p == 0; p += pass)
+    const matrix *a, const matrix *b, const matrix *c, long rows, long columns, long steps, int adds) {
+  const long pass = 256, whole = columns / (2 * LANES) * 2 * LANES, strips = whole / (2 * LANES);
+  for (long p = 0; p < steps || p == 0; p += pass) {
+    const float *const from = a->start + p * a->columns_apart;
+    const long count = min(pass, steps - p);
     NAME(multiply)(
-        a + p * steps_apart, rows_apart, steps_apart, b + p * b_stride, b_strips_apart, b_stride, c,
-        c_strips_apart, c_stride, rows, columns, min(pass, steps - p), adds || p > 0);
+        from, a->rows_apart, a->columns_apart, b->start + p * b->rows_apart, b->strips_apart, b->rows_apart, c->start,
+        c->strips_apart, c->rows_apart, rows, whole, count, adds || p > 0);
+    if (whole < columns)
+      NAME(multiply)(
+          from, a->rows_apart, a->columns_apart, b->start + strips * b->strips_apart + p * b->last_rows_apart, 0,
+          b->last_rows_apart, c->start + strips * c->strips_apart, 0, c->last_rows_apart, rows, columns - whole, count,
+          adds || p > 0);
+  }
 }
 
 FUNCTION float NAME(multiply_adds)(long count) {

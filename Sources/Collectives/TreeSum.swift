@@ -43,36 +43,33 @@ package enum TreeSum {
     _ schedule: SumSchedule, _ source: (Int) -> UnsafePointer<Element>, _ sourceCount: Int, _ range: Range<Int>,
     _ emit: (_ result: Int, _ offset: Int, _ sums: UnsafeBufferPointer<Element>) -> Void
   ) {
-    if schedule.slotCount == 1, sourceCount == 1 {
-      return emit(0, range.lowerBound, .init(start: source(0) + range.lowerBound, count: range.count))
-    }
     withUnsafeTemporaryAllocation(of: Element.self, capacity: chunk * max(schedule.slotCount, 1)) { stack in
-      let slots = stack.baseAddress!
-      var offset = range.lowerBound
-      while offset < range.upperBound {
-        let count = min(chunk, range.upperBound - offset)
-        for step in schedule.steps {
-          switch step {
-          case .place(let number, let slot):
-            (slots + slot * chunk).update(from: source(number) + offset, count: count)
-          case .merge(let slot):
-            let sum = slots + slot * chunk
-            add(sum + chunk, to: sum, count: count)
+      withUnsafeTemporaryAllocation(of: UnsafePointer<Element>.self, capacity: max(schedule.slotCount, 1)) { tops in
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+          let count = min(chunk, range.upperBound - offset)
+          // A slot holds a source as it lies there, until something is added to it.
+          for step in schedule.steps {
+            switch step {
+            case .place(let number, let slot): tops[slot] = source(number) + offset
+            case .merge(let slot):
+              let sum = stack.baseAddress! + slot * chunk
+              add(tops[slot], tops[slot + 1], into: sum, count: count)
+              tops[slot] = UnsafePointer(sum)
+            }
           }
+          for result in 0..<schedule.results.count { emit(result, offset, .init(start: tops[result], count: count)) }
+          offset += count
         }
-        for result in 0..<schedule.results.count {
-          emit(result, offset, .init(start: slots + result * chunk, count: count))
-        }
-        offset += count
       }
     }
   }
 
-  /// sum[i] += x[i].
+  /// sum[i] = a[i] + b[i]; sum may be a or b.
   @inline(__always)
   static func add<Element: FloatingPoint>(
-    _ x: UnsafePointer<Element>, to sum: UnsafeMutablePointer<Element>, count: Int
+    _ a: UnsafePointer<Element>, _ b: UnsafePointer<Element>, into sum: UnsafeMutablePointer<Element>, count: Int
   ) {
-    for i in 0..<count { sum[i] += x[i] }
+    for i in 0..<count { sum[i] = a[i] + b[i] }
   }
 }

@@ -2,10 +2,7 @@ import CKernels
 
 /// A matrix in memory: row-major, the transpose of that, or in strips of columns.
 package struct Matrix {
-  let start: UnsafePointer<Float>
-  let rowsApart: Int
-  let columnsApart: Int
-  let stripsApart: Int
+  fileprivate let view: matrix
 
   /// Columns per strip: two vectors.
   package static var stripWidth: Int { 2 * InstructionSet.channelBlock }
@@ -14,24 +11,40 @@ package struct Matrix {
   ///
   /// - Parameter stride: the distance between rows, in elements.
   package init(_ start: UnsafePointer<Float>, stride: Int) {
-    self.init(start, rowsApart: stride, columnsApart: 1, stripsApart: Self.stripWidth)
+    self.init(start, rowsApart: stride, stripsApart: Self.stripWidth, lastRowsApart: stride)
   }
 
   /// [columns / width, rows, width]: each strip of columns in one piece, as products read their second factor fastest.
+  ///
+  /// A last strip of half the width is [rows, width / 2].
   package init(strips start: UnsafePointer<Float>, rows: Int) {
-    self.init(start, rowsApart: Self.stripWidth, columnsApart: 1, stripsApart: rows * Self.stripWidth)
+    self.init(
+      start, rowsApart: Self.stripWidth, stripsApart: rows * Self.stripWidth, lastRowsApart: Self.stripWidth / 2)
   }
 
-  private init(_ start: UnsafePointer<Float>, rowsApart: Int, columnsApart: Int, stripsApart: Int) {
-    self.start = start
-    self.rowsApart = rowsApart
-    self.columnsApart = columnsApart
-    self.stripsApart = stripsApart
+  private init(
+    _ start: UnsafePointer<Float>, rowsApart: Int, columnsApart: Int = 1, stripsApart: Int, lastRowsApart: Int
+  ) {
+    view = matrix(
+      start: UnsafeMutablePointer(mutating: start), rows_apart: rowsApart, columns_apart: columnsApart,
+      strips_apart: stripsApart, last_rows_apart: lastRowsApart)
   }
 
-  /// The same elements, rows and columns exchanged; of a row-major matrix.
+  /// The same elements, rows and columns exchanged; of a row-major matrix that is a first factor.
   package var transposed: Matrix {
-    Matrix(start, rowsApart: columnsApart, columnsApart: rowsApart, stripsApart: stripsApart)
+    Matrix(
+      view.start, rowsApart: view.columns_apart, columnsApart: view.rows_apart, stripsApart: view.strips_apart,
+      lastRowsApart: view.last_rows_apart)
+  }
+
+  /// Where strips hold an element.
+  ///
+  /// - Parameters:
+  ///   - rows: the matrix's rows.
+  ///   - columns: its columns, whole blocks.
+  package static func index(inStrips rows: Int, _ columns: Int, row: Int, column: Int) -> Int {
+    let first = column / stripWidth * stripWidth
+    return first * rows + row * min(stripWidth, columns - first) + column - first
   }
 }
 
@@ -48,8 +61,12 @@ package enum MatrixProduct {
   package static func multiply(
     _ a: Matrix, _ b: Matrix, rows: Int, columns: Int, inner: Int, adds: Bool, into c: Matrix
   ) {
-    matrix_multiply(
-      Int32(InstructionSet.channelBlock), a.start, a.rowsApart, a.columnsApart, b.start, b.stripsApart, b.rowsApart,
-      UnsafeMutablePointer(mutating: c.start), c.stripsApart, c.rowsApart, rows, columns, inner, adds ? 1 : 0)
+    withUnsafePointer(to: a.view) { a in
+      withUnsafePointer(to: b.view) { b in
+        withUnsafePointer(to: c.view) { c in
+          matrix_multiply(Int32(InstructionSet.channelBlock), a, b, c, rows, columns, inner, adds ? 1 : 0)
+        }
+      }
+    }
   }
 }

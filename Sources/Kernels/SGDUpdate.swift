@@ -1,3 +1,5 @@
+import CKernels
+
 /// Stochastic gradient descent's elementwise update, as PyTorch's `SGD`:
 ///
 ///     g = gradient + weightDecay * p,   v = momentum * v + g,   p -= learningRate * (nesterov ? g + momentum * v : v)
@@ -6,11 +8,8 @@ package enum SGDUpdate {
     _ gradient: UnsafePointer<Float>, velocity: UnsafeMutablePointer<Float>, parameter: UnsafeMutablePointer<Float>,
     count: Int, learningRate: Float, momentum: Float, weightDecay: Float, nesterov: Bool
   ) {
-    for i in 0..<count {
-      let g = gradient[i] + weightDecay * parameter[i]
-      let v = momentum * velocity[i] + g
-      velocity[i] = v
-      parameter[i] -= learningRate * (nesterov ? g + momentum * v : v)
-    }
+    var settings = sgd_settings(
+      learning_rate: learningRate, momentum: momentum, weight_decay: weightDecay, nesterov: nesterov ? 1 : 0)
+    sgd_update(Int32(InstructionSet.channelBlock), &settings, gradient, velocity, parameter, count)
   }
 }

@@ -30,8 +30,7 @@ package final class WeightLayout: Sendable {
   /// A matrix whose transpose lies in `Matrix`'s strips.
   package init(transposedStrips shape: [Int]) {
     self.shape = shape
-    let width = Matrix.stripWidth
-    count = shape[1] * ((shape[0] + width - 1) / width * width)
+    count = shape[1] * Self.wholeBlocks(shape[0])
     order = .transposedStrips
   }
 
@@ -44,10 +43,14 @@ package final class WeightLayout: Sendable {
       kernel: OneDNN.descriptor(layout, samples: 1))
   }
 
+  private static func wholeBlocks(_ count: Int) -> Int {
+    let block = InstructionSet.channelBlock
+    return (count + block - 1) / block * block
+  }
+
   /// Where the transpose of a matrix [rows, columns] has an element, in strips.
   private func index(_ row: Int, _ column: Int) -> Int {
-    let width = Matrix.stripWidth
-    return (row / width * shape[1] + column) * width + row % width
+    Matrix.index(inStrips: shape[1], Self.wholeBlocks(shape[0]), row: column, column: row)
   }
 
   init(shape: [Int], plain: dnnl_memory_desc_t, kernel: dnnl_memory_desc_t) {

@@ -62,7 +62,7 @@ final class LinearOperation: Operation, @unchecked Sendable {
 
   func compile(_ target: CompileTarget) {
     guard wiring.needsInputGradient[0] else { return }
-    backwardWeight = AlignedBuffer(count: outputs * (featureStride + Matrix.stripWidth))
+    backwardWeight = AlignedBuffer(count: outputs * featureStride)
   }
 
   /// Turns the weight for the product with dy.
@@ -70,10 +70,12 @@ final class LinearOperation: Operation, @unchecked Sendable {
     guard mode == .training, wiring.needsInputGradient[0] else { return }
     let (weight, width) = (parameters + weight.offset, Matrix.stripWidth)
     for strip in stride(from: 0, to: outputs, by: width) {
+      let count = min(width, outputs - strip)
       for feature in 0..<features {
-        let row = weight + (strip * features + feature * width)
-        let column = backwardWeight.start + (feature / width * outputs * width + feature % width)
-        for k in strip..<min(strip + width, outputs) { column[k * width] = row[k - strip] }
+        let row = weight + Matrix.index(inStrips: features, outputs, row: feature, column: strip)
+        let column = backwardWeight.start + Matrix.index(inStrips: outputs, featureStride, row: strip, column: feature)
+        let apart = min(width, featureStride - feature / width * width)
+        for k in 0..<count { column[k * apart] = row[k] }
       }
     }
   }
@@ -97,23 +99,12 @@ final class LinearOperation: Operation, @unchecked Sendable {
       MatrixProduct.multiply(
         Matrix(x, stride: xStride).transposed, Matrix(dy, stride: outputs), rows: features, columns: outputs,
         inner: piece.count, adds: piece.place.adds, into: Matrix(strips: gradients + weight.offset, rows: features))
-      if !piece.place.adds { zeroPadding(gradients + weight.offset) }
       slice.worker.merge(piece.place, weight.range)
       if let bias {
         Elementwise.addRows(
           dy, rows: piece.count, stride: outputs, to: gradients + bias.offset, count: outputs, adds: piece.place.adds)
         slice.worker.merge(piece.place, bias.range)
       }
-    }
-  }
-
-  /// The product ends with a whole vector, which may leave the rest of the last strip to whatever lies there.
-  private func zeroPadding(_ dWeight: UnsafeMutablePointer<Float>) {
-    let (width, filled) = (Matrix.stripWidth, outputs % Matrix.stripWidth)
-    guard filled > 0 else { return }
-    let strip = dWeight + outputs / width * width * features
-    for feature in 0..<features {
-      (strip + (feature * width + filled)).update(repeating: 0, count: width - filled)
     }
   }
 

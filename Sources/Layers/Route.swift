@@ -19,12 +19,16 @@ package final class Route: @unchecked Sendable {
   ///
   /// Every other segment is gone through backwards, so that what the one before wrote last, and is still in a cache, is
   /// read first.
-  package struct Segment {
+  package final class Segment {
     package let isReversed: Bool
     /// In the order in which they are computed.
     package let slices: [Slice]
     /// The worker's shards, in the same order.
     package let shards: [ShardPlace]
+
+    fileprivate init(isReversed: Bool, slices: [Slice], shards: [ShardPlace]) {
+      (self.isReversed, self.slices, self.shards) = (isReversed, slices, shards)
+    }
   }
 
   /// A shard, and where a parameter gradient goes that is known for the shard as a whole.

@@ -7,7 +7,8 @@ import Tensors
 /// made of its pieces in the order of a tree over the shards it touches, so that a group has the same bits whoever
 /// computes its pieces.
 package final class StatisticGroups: Sendable {
-  package struct Group: Sendable {
+  /// A class, as is all that workers look at in every step: one reference to count, not one per array in it.
+  package final class Group: Sendable {
     package let samples: Range<Int>
     /// The shards it touches.
     package let shards: Range<Int>
@@ -17,11 +18,21 @@ package final class StatisticGroups: Sendable {
     let rankSchedules: [SumSchedule]
     let ranks: TreePartition
     let spansRanks: Bool
+
+    fileprivate init(
+      samples: Range<Int>, shards: Range<Int>, schedule: SumSchedule, rankSchedules: [SumSchedule],
+      ranks: TreePartition, spansRanks: Bool
+    ) {
+      (self.samples, self.shards, self.schedule) = (samples, shards, schedule)
+      (self.rankSchedules, self.ranks, self.spansRanks) = (rankSchedules, ranks, spansRanks)
+    }
   }
 
   package let groups: [Group]
   /// The groups with a piece in each shard.
   package let groupsOfShard: [Range<Int>]
+  /// The groups whose first piece is in each shard.
+  let groupsStartingInShard: [Range<Int>]
   /// The groups whose sums each worker wants: those with a piece among its shards; of `sync` statistics the one group.
   package let groupsOfWorker: [Range<Int>]
   /// The number of pieces in all shards before each one, and in all.
@@ -68,6 +79,10 @@ package final class StatisticGroups: Sendable {
       return first..<max(last + 1, first)
     }
     self.groupsOfShard = groupsOfShard
+    groupsStartingInShard = groupsOfShard.enumerated().map { shard, run in
+      // Only the first of them can have begun before.
+      run.isEmpty || groups[run.lowerBound].shards.lowerBound == shard ? run : run.dropFirst()
+    }
     groupsOfWorker = (0..<grid.workers).map { worker in
       if isGlobal { return 0..<1 }
       let ranges = grid.shards(ofWorker: worker, of: shards).map { groupsOfShard[$0] }.filter { !$0.isEmpty }

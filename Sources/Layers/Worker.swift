@@ -102,9 +102,8 @@ package final class Worker: @unchecked Sendable {
   package var samples: Range<Int> { route.partition.samples(ofShards: shards) }
 
   /// The groups of samples that begin in a shard.
-  func groups(_ statistics: Statistics, startingIn shard: Int) -> [Int] {
-    let groups = route.partition.groups(statistics)
-    return groups.groupsOfShard[shard].filter { groups.groups[$0].shards.lowerBound == shard }
+  func groups(_ statistics: Statistics, startingIn shard: Int) -> Range<Int> {
+    route.partition.groups(statistics).groupsStartingInShard[shard]
   }
 
   /// Takes the places of activations and their gradients.

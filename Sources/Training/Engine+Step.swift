@@ -116,17 +116,15 @@ extension Engine {
       observer?.finished(.again(operation), worker: worker)
       convert(segment, slice) { $0.roundOutput(of: operation, slice) }
     }
-    for operation in segment.differentiated.reversed() {
+    for differentiated in segment.differentiated.reversed() {
+      let operation = differentiated.operation
       convert(segment, slice) { $0.roundOutputGradient(of: operation, slice) }
       operation.backward(slice)
       observer?.finished(.backward(operation), worker: worker)
-      for (index, input) in operation.inputs.enumerated() {
-        guard operation.wiring.needsInputGradient[index], operation.wiring.addsToInputGradient[index] else {
-          continue
-        }
+      for (input, value) in differentiated.additions {
         Elementwise.add(
-          slice.worker.gradientScratch[index], to: slice.gradient(input),
-          count: slice.count * input.layout.sampleStride)
+          slice.worker.gradientScratch[input], to: slice.gradient(value),
+          count: slice.count * value.layout.sampleStride)
         observer?.finished(.addition, worker: worker)
       }
     }

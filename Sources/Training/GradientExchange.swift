@@ -30,7 +30,7 @@ final class GradientExchange: @unchecked Sendable {
   private let velocities: AlignedBuffer<Float>
 
   /// A segment's part of the flat parameter array, and its gradients, addressed from where the flat array would start.
-  private struct Segment {
+  private final class Segment {
     let range: Range<Int>
     /// Each rank's slice.
     let slices: [Range<Int>]
@@ -42,6 +42,16 @@ final class GradientExchange: @unchecked Sendable {
     let ownSources: [UnsafePointer<Float>]
     /// What is added up to the total of this rank's slice.
     let sources: [UnsafePointer<Float>]
+
+    /// - Parameter received: the roots of all ranks for this rank's slice; none if there is one rank.
+    init(
+      range: Range<Int>, slices: [Range<Int>], velocities: Int, nodes: [[UnsafeMutablePointer<Float>]],
+      received: [UnsafePointer<Float>]
+    ) {
+      (self.range, self.slices, self.velocities, self.nodes) = (range, slices, velocities, nodes)
+      ownSources = nodes.joined().map { UnsafePointer($0) }
+      sources = received.isEmpty ? ownSources : received
+    }
   }
 
   init(_ partition: BatchPartition, _ plan: Plan, rank: Int) {
@@ -65,10 +75,9 @@ final class GradientExchange: @unchecked Sendable {
       defer { velocityCount += mine.count }
       let nodes = gradients[sides[number]].map { $0.map { $0.start - ranges[number].lowerBound } }
       let rows = (0..<ranks.rootCount).map { UnsafePointer(received.start + $0 * mine.count - mine.lowerBound) }
-      let ownSources = nodes.joined().map { UnsafePointer($0) }
       return Segment(
-        range: ranges[number], slices: slices[number], velocities: velocityCount, nodes: nodes, ownSources: ownSources,
-        sources: grid.ranks > 1 ? rows : ownSources)
+        range: ranges[number], slices: slices[number], velocities: velocityCount, nodes: nodes,
+        received: grid.ranks > 1 ? rows : [])
     }
     velocities = AlignedBuffer(count: velocityCount)
     rankSum = SumSchedule(tree, shardSums.flatMap(\.nodes))

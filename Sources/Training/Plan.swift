@@ -8,10 +8,12 @@ import Tensors
 /// What decides bits (segments, slices) depends on the network, the batch and the number of shards alone.
 package struct Plan: Sendable {
   /// A stretch of the network that needs nothing from other shards.
-  package struct Segment: Sendable {
+  ///
+  /// A class, because workers pass it on in every step: one reference to count, not one per array.
+  package final class Segment: Sendable {
     package let operations: [any Operation]
     /// Those with a backward pass: all but what lies before the first learned parameter.
-    package let differentiated: [any Operation]
+    package let differentiated: [Differentiated]
     /// The operations whose outputs the backward pass computes again.
     package let recomputed: [any Operation]
     package let forwardMeetings: [Meeting]
@@ -22,6 +24,36 @@ package struct Plan: Sendable {
     package let parameters: Range<Int>
     /// What bf16 training does around the operations; nil in fp32.
     let conversions: Conversions?
+
+    fileprivate init(
+      _ operations: [any Operation], differentiated: [any Operation], recomputed: [any Operation],
+      sliceSize: Int, parameters: Range<Int>, conversions: Conversions?, _ target: CompileTarget
+    ) {
+      func meetings(_ operations: [any Operation], forward: Bool) -> [Meeting] {
+        let participants = operations.compactMap { $0 as? any MeetingParticipant }
+        return Meeting.meetings(of: participants.filter { $0.meetsForward == forward }, target)
+      }
+      self.operations = operations
+      self.differentiated = differentiated.map(Differentiated.init)
+      self.recomputed = recomputed
+      forwardMeetings = meetings(operations, forward: true)
+      backwardMeetings = meetings(differentiated, forward: false)
+      (self.sliceSize, self.parameters, self.conversions) = (sliceSize, parameters, conversions)
+    }
+  }
+
+  /// An operation, and those of its inputs to whose gradients it adds, as other operations have done before.
+  package struct Differentiated: Sendable {
+    package let operation: any Operation
+    let additions: [(input: Int, value: Value)]
+
+    fileprivate init(_ operation: any Operation) {
+      self.operation = operation
+      let wiring = operation.wiring
+      additions = operation.inputs.enumerated().filter { index, _ in
+        wiring.needsInputGradient[index] && wiring.addsToInputGradient[index]
+      }.map { ($0, $1) }
+    }
   }
 
   package let network: Network
@@ -45,9 +77,6 @@ package struct Plan: Sendable {
     let liveness = Liveness(network, groups)
     liveness.wireGradients()
 
-    func participants(_ operations: [any Operation], meetForward: Bool) -> [any MeetingParticipant] {
-      operations.compactMap { $0 as? any MeetingParticipant }.filter { $0.meetsForward == meetForward }
-    }
     var segments: [Segment] = []
     var offset = 0
     var parameters: [Parameter] = []
@@ -63,14 +92,11 @@ package struct Plan: Sendable {
           parameters.append(parameter)
         }
       }
-      let differentiated = liveness.differentiated(in: number)
       segments.append(
         Segment(
-          operations: operations, differentiated: differentiated, recomputed: liveness.recomputed(in: number),
-          forwardMeetings: Meeting.meetings(of: participants(operations, meetForward: true), target),
-          backwardMeetings: Meeting.meetings(of: participants(differentiated, meetForward: false), target),
+          operations, differentiated: liveness.differentiated(in: number), recomputed: liveness.recomputed(in: number),
           sliceSize: sliceSizes[number], parameters: start..<offset,
-          conversions: precision == .bfloat16 ? Conversions(liveness, segment: number) : nil))
+          conversions: precision == .bfloat16 ? Conversions(liveness, segment: number) : nil, target))
     }
     self.segments = segments
     self.parameters = parameters

@@ -99,7 +99,7 @@ extension Engine {
             let forward = median { operation.forward(slice) }
             record.forward[first + index] += forward
             if segment.recomputed.contains(where: { $0 === operation }) { record.again[first + index] += forward }
-            guard segment.differentiated.contains(where: { $0 === operation }) else { continue }
+            guard segment.differentiated.contains(where: { $0.operation === operation }) else { continue }
             record.backward[first + index] += median { operation.backward(slice) }
           }
         }

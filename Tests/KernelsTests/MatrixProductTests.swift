@@ -43,15 +43,15 @@ import Testing
   @Test func strips() {
     let (rows, inner, columns) = (11, 37, 3 * Self.block)
     let (a, b) = (buffer(rows * inner, 0), buffer(inner * columns, 1))
-    let width = Matrix.stripWidth
-    let stripCount = (columns + width - 1) / width
-    let strips = AlignedBuffer<Float>(count: stripCount * inner * width)
-    for p in 0..<inner {
-      for k in 0..<columns { strips.start[(k / width * inner + p) * width + k % width] = b.start[p * columns + k] }
+    // Where the element is, by the definition: [columns / width, rows, width], the last strip half as wide.
+    func place(_ height: Int, _ row: Int, _ column: Int) -> Int {
+      let strip = column / (2 * Self.block)
+      let width = min(2 * Self.block, columns - strip * 2 * Self.block)
+      return strip * height * 2 * Self.block + row * width + column % (2 * Self.block)
     }
-    let (plain, striped) = (
-      AlignedBuffer<Float>(count: rows * columns), AlignedBuffer<Float>(count: stripCount * rows * width)
-    )
+    let strips = AlignedBuffer<Float>(count: inner * columns)
+    for p in 0..<inner { for k in 0..<columns { strips.start[place(inner, p, k)] = b.start[p * columns + k] } }
+    let (plain, striped) = (AlignedBuffer<Float>(count: rows * columns), AlignedBuffer<Float>(count: rows * columns))
     MatrixProduct.multiply(
       Matrix(a.start, stride: inner), Matrix(b.start, stride: columns), rows: rows, columns: columns, inner: inner,
       adds: false, into: Matrix(plain.start, stride: columns))
@@ -61,7 +61,7 @@ import Testing
     var isEqual = true
     for r in 0..<rows {
       for k in 0..<columns {
-        isEqual = isEqual && striped.start[(k / width * rows + r) * width + k % width] == plain.start[r * columns + k]
+        isEqual = isEqual && striped.start[place(rows, r, k)] == plain.start[r * columns + k]
       }
     }
     #expect(isEqual)

@@ -7,20 +7,42 @@
 
 // MARK: - Matrix products
 
-/// c = a b, or c += a b if it `adds`; c is [rows, columns].
+/// Where a matrix of Floats lies: row-major, the transpose of that, or in strips of 2 `block` columns, the last one half as
+/// wide where that is enough.
+typedef struct {
+  float *start;
+  ptrdiff_t rows_apart;
+  /// Other than 1 in a first factor only.
+  ptrdiff_t columns_apart;
+  ptrdiff_t strips_apart;
+  /// `rows_apart` in a last strip of half the width.
+  ptrdiff_t last_rows_apart;
+} matrix;
+
+/// c = a b, or c += a b if it `adds`; a is [rows, steps], b [steps, columns], c [rows, columns].
 ///
-/// a's element (r, p) is a[r * rows_apart + p * steps_apart]. b and c lie in strips of 2 `block` columns: b's element (p, k)
-/// is b[k / strip * b_strips_apart + p * b_stride + k % strip]; with strips 2 `block` apart they are row-major. Each element
-/// is added up in the order of p, so that it does not depend on the number of rows. `columns` is a multiple of `block`, 8 or
-/// 16.
+/// Each element is added up in the order of the steps, so that it does not depend on the number of rows. `columns` is a
+/// multiple of `block`, 8 or 16.
 void matrix_multiply(
-    int block, const float *a, ptrdiff_t rows_apart, ptrdiff_t steps_apart, const float *b, ptrdiff_t b_strips_apart,
-    ptrdiff_t b_stride, float *c, ptrdiff_t c_strips_apart, ptrdiff_t c_stride, ptrdiff_t rows, ptrdiff_t columns,
-    ptrdiff_t steps, int adds);
+    int block, const matrix *a, const matrix *b, const matrix *c, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps,
+    int adds);
 
 /// Multiplies and adds `count` times 12 independent vectors of `block` Floats, in registers: the processor's peak.
 /// Returns a sum that depends on all of them.
 float fused_multiply_adds(int block, long count);
+
+// MARK: - The optimizer
+
+typedef struct {
+  float learning_rate;
+  float momentum;
+  float weight_decay;
+  int nesterov;
+} sgd_settings;
+
+/// g = gradient + weight_decay * p,   v = momentum * v + g,   p -= learning_rate * (nesterov ? g + momentum * v : v)
+void sgd_update(
+    int block, const sgd_settings *settings, const float *gradient, float *velocity, float *parameter, ptrdiff_t count);
 
 // MARK: - bf16
 

@@ -1,0 +1,17 @@
+// Stochastic gradient descent's elementwise update.
+
+FUNCTION void NAME(update)(
+    const sgd_settings *s, const float *gradient, float *velocity, float *parameter, long count) {
+  const float rate = s->learning_rate, momentum = s->momentum, decay = s->weight_decay;
+  long i = 0;
+  for (; i + LANES <= count; i += LANES) {
+    const VEC p = LOAD(parameter + i), g = LOAD(gradient + i) + decay * p, v = momentum * LOAD(velocity + i) + g;
+    STORE(velocity + i, v);
+    STORE(parameter + i, p - rate * (s->nesterov ? g + momentum * v : v));
+  }
+  for (; i < count; i++) {
+    const float g = gradient[i] + decay * parameter[i];
+    velocity[i] = momentum * velocity[i] + g;
+    parameter[i] -= rate * (s->nesterov ? g + momentum * velocity[i] : velocity[i]);
+  }
+}
