@@ -54,7 +54,7 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
 
   var kind: String { "BatchNorm moments" }
   var parameters: [Parameter] { [norm.runningMean, norm.runningVariance] }
-  var backwardReadsInputs: Bool { true }
+  func backwardReads(input: Int) -> Bool { input == 0 }
   var flopsPerSample: Int { 3 * norm.layout.shape.count }
 
   func join(_ sums: SumColumns, _ target: CompileTarget) { moments = sums }
@@ -145,7 +145,7 @@ final class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchec
       + (statistics == .frozen ? [norm.runningMean, norm.runningVariance] : [])
   }
   var isCheap: Bool { true }
-  var backwardReadsInputs: Bool { true }
+  func backwardReads(input: Int) -> Bool { input == 0 }
   var backwardReadsOutput: Bool { rectifies }
   var flopsPerSample: Int { 3 * norm.layout.shape.count }
 

@@ -81,7 +81,7 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
     "Convolution \(geometry.kernelHeight)x\(geometry.kernelWidth)" + (geometry.stride > 1 ? " /\(geometry.stride)" : "")
   }
   var parameters: [Parameter] { [weight] + (bias.map { [$0] } ?? []) }
-  var backwardReadsInputs: Bool { true }
+  func backwardReads(input: Int) -> Bool { true }
   var flopsPerSample: Int { 2 * weight.count * output.shape.positions }
   var implementations: [String] { kernel.implementations(samples: sliceSize) }
 

@@ -50,7 +50,7 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
   var kind: String { "GroupNorm" + furtherTasks }
   var parameters: [Parameter] { affine.map { [$0.weight, $0.bias] } ?? [] }
   var isCheap: Bool { true }
-  var backwardReadsInputs: Bool { true }
+  func backwardReads(input: Int) -> Bool { input == 0 }
   var backwardReadsOutput: Bool { rectifies }
   var flopsPerSample: Int { 6 * layout.shape.count }
 

@@ -46,7 +46,7 @@ final class ElementwiseAffineOperation: Operation, @unchecked Sendable {
   var kind: String { "ElementwiseAffine" }
   var parameters: [Parameter] { [weight, bias] }
   var isCheap: Bool { true }
-  var backwardReadsInputs: Bool { true }
+  func backwardReads(input: Int) -> Bool { input == 0 }
   var flopsPerSample: Int { 2 * output.shape.count }
 
   private var count: Int { output.layout.sampleStride }

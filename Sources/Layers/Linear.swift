@@ -51,7 +51,7 @@ final class LinearOperation: Operation, @unchecked Sendable {
 
   var kind: String { "Linear" }
   var parameters: [Parameter] { [weight] + (bias.map { [$0] } ?? []) }
-  var backwardReadsInputs: Bool { true }
+  func backwardReads(input: Int) -> Bool { true }
   var flopsPerSample: Int { 2 * features * output.shape.channels }
   var implementations: [String] { ["matrix product"] }
 

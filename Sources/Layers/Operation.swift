@@ -19,8 +19,8 @@ package protocol Operation: AnyObject, Sendable {
 
   /// Whether computing the output again costs less than keeping it.
   var isCheap: Bool { get }
-  /// Whether `backward` reads the inputs.
-  var backwardReadsInputs: Bool { get }
+  /// Whether `backward` reads the input of that number.
+  func backwardReads(input: Int) -> Bool
   /// Whether `backward` reads the output.
   var backwardReadsOutput: Bool { get }
   /// Multiplications and additions of one sample's forward pass.
@@ -46,7 +46,7 @@ package protocol Operation: AnyObject, Sendable {
 extension Operation {
   package var parameters: [Parameter] { [] }
   package var isCheap: Bool { false }
-  package var backwardReadsInputs: Bool { false }
+  package func backwardReads(input: Int) -> Bool { false }
   package var backwardReadsOutput: Bool { false }
   package var implementations: [String] { [] }
   package func compile(_ target: CompileTarget) {}

@@ -98,7 +98,7 @@ private final class MaxPoolingOperation: Operation {
   }
 
   var kind: String { "MaxPooling \(pooling.size)" }
-  var backwardReadsInputs: Bool { true }
+  func backwardReads(input: Int) -> Bool { true }
   var backwardReadsOutput: Bool { true }
   var flopsPerSample: Int { pooling.flopsPerSample }
 

@@ -18,7 +18,7 @@ package final class SoftmaxCrossEntropyLoss: Operation, MeetingParticipant, @unc
   package var meetsForward: Bool { true }
   package var sumCount: Int { 2 }
   package var kind: String { "SoftmaxCrossEntropy" }
-  package var backwardReadsInputs: Bool { true }
+  package func backwardReads(input: Int) -> Bool { true }
   package var flopsPerSample: Int { 5 * inputs[0].shape.count }
 
   package func join(_ sums: SumColumns, _ target: CompileTarget) { self.sums = sums }

@@ -155,10 +155,11 @@ extension Layers.Operation {
 
   /// Of one sample, activations and gradients.
   fileprivate var bytesBothWays: Int {
-    let inputBytes = inputs.reduce(0) { $0 + 4 * $1.layout.sampleStride }
-    let outputBytes = 4 * output.layout.sampleStride
-    let gradients = zip(inputs, wiring.needsInputGradient).reduce(0) { $0 + ($1.1 ? 4 * $1.0.layout.sampleStride : 0) }
-    return inputBytes + outputBytes + (backwardReadsInputs ? inputBytes : 0) + (backwardReadsOutput ? outputBytes : 0)
-      + outputBytes + gradients
+    /// An input is read forward, maybe backward, and its gradient may be written.
+    let inputBytes = inputs.enumerated().reduce(0) { bytes, input in
+      let times = 1 + (backwardReads(input: input.offset) ? 1 : 0) + (wiring.needsInputGradient[input.offset] ? 1 : 0)
+      return bytes + times * 4 * input.element.layout.sampleStride
+    }
+    return inputBytes + (backwardReadsOutput ? 3 : 2) * 4 * output.layout.sampleStride
   }
 }

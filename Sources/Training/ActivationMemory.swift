@@ -31,10 +31,11 @@ package struct ActivationMemory: Sendable {
       buffers.append(.init(count: count, lifetimes: lifetimes))
       return Place(buffer: buffers.count - 1, stride: stride)
     }
-    /// - Parameter times: when the value is written and read.
-    func home(_ value: Value, isKept: Bool, _ times: [Int]) -> Home {
+    /// - Parameters:
+    ///   - times: when the value is written and read.
+    ///   - whole: when all samples' values need their memory, if they are kept.
+    func home(_ value: Value, isKept: Bool, _ times: [Int], _ whole: [ClosedRange<Int>]) -> Home {
       let stride = value.layout.sampleStride
-      let whole = [times.min()!...times.max()!]
       if isKept, precision == .float32 {
         return Home(place: place(samplesPerWorker * stride, stride: stride, whole), kept: nil)
       }
@@ -50,11 +51,12 @@ package struct ActivationMemory: Sendable {
     for value in liveness.values {
       let isInMemory = value != liveness.input || precision == .bfloat16
       if isInMemory, liveness.root(value.number) == value.number {
-        values[value.number] = home(value, isKept: liveness.isKept(value), liveness.times(value))
+        values[value.number] = home(value, isKept: liveness.isKept(value), liveness.times(value), liveness.lifetimes(value))
       }
       if liveness.needsGradient(value), liveness.gradientRoot(value) == value.number {
+        let times = liveness.gradientTimes(value)
         gradients[value.number] = home(
-          value, isKept: liveness.isGradientKept(value), liveness.gradientTimes(value))
+          value, isKept: liveness.isGradientKept(value), times, [times.min()!...times.max()!])
       }
     }
     for value in liveness.values {

@@ -9,6 +9,8 @@ struct Liveness: Sendable {
   private var producer: [Int: (segment: Int, operation: any Operation)] = [:]
   private var consumers: [Int: [(segment: Int, operation: any Operation)]] = [:]
   private(set) var values: [Value] = []
+  /// The values computed again in the backward pass although they are kept for other segments' forward passes.
+  private var refreshed: Set<Int> = []
 
   init(_ network: Network, _ segments: [[any Operation]]) {
     self.network = network
@@ -20,6 +22,9 @@ struct Liveness: Sendable {
         values.append(operation.output)
         for input in operation.inputs { consumers[input.number, default: []].append((number, operation)) }
       }
+    }
+    for operation in segments.joined() where canBeRefreshed(operation.output) {
+      refreshed.insert(operation.output.number)
     }
   }
 
@@ -45,11 +50,15 @@ struct Liveness: Sendable {
 
   /// The segments whose backward pass reads a value.
   private func backwardReaders(_ value: Value) -> [Int] {
-    var readers = (consumers[value.number] ?? []).filter { $0.operation.backwardReadsInputs }.map(\.segment)
+    var readers = (consumers[value.number] ?? []).filter { reads(backward: $0.operation, value) }.map(\.segment)
     if let producer = producer[value.number], producer.operation.backwardReadsOutput {
       readers.append(producer.segment)
     }
     return readers
+  }
+
+  private func reads(backward operation: any Operation, _ value: Value) -> Bool {
+    operation.inputs.indices.contains { operation.inputs[$0].number == value.number && operation.backwardReads(input: $0) }
   }
 
   /// Whether the value of every sample is kept, rather than that of the current slice.
@@ -77,9 +86,43 @@ struct Liveness: Sendable {
   /// The segment's operations to be done again in the backward pass, in order.
   func recomputed(in segment: Int) -> [any Operation] {
     segments[segment].filter { operation in
-      operation.isCheap && !isKept(operation.output)
+      operation.isCheap && (!isKept(operation.output) || refreshed.contains(operation.output.number))
         && (!backwardReaders(operation.output).isEmpty || isNeededForRecomputation(operation.output, in: segment))
     }
+  }
+
+  /// Whether a value that other segments read on the way forward is cheap to compute again on the way back, where it is
+  /// read by its own segment alone: a residual block's output, from the batch norm before it and the block's input. Its
+  /// memory is free in between, which is when memory is short.
+  ///
+  /// Not if it would take another value that is itself gone by then: of a chain of blocks, every other one's is kept.
+  private func canBeRefreshed(_ value: Value) -> Bool {
+    guard let producer = producer[value.number], producer.operation.isCheap, network.aliases[value.number] == nil,
+      family(value.number).count == 1, isKept(value)
+    else { return false }
+    let readers = backwardReaders(value)
+    return !readers.isEmpty && readers.allSatisfy { $0 == producer.segment }
+      && producer.operation.inputs.allSatisfy { outlives($0, until: producer.segment) }
+      && !(consumers[value.number] ?? []).contains { consumer in
+        consumer.segment != producer.segment && consumer.operation.isCheap && !isKept(consumer.operation.output)
+      }
+  }
+
+  /// Whether a segment's backward pass finds a value, or computes it again from others that it finds.
+  private func outlives(_ value: Value, until segment: Int) -> Bool {
+    if isKept(value) { return !refreshed.contains(root(value.number)) }
+    guard let producer = producer[root(value.number)] else { return false }
+    return producer.segment == segment && producer.operation.isCheap
+      && producer.operation.inputs.allSatisfy { outlives($0, until: segment) }
+  }
+
+  /// When a value's memory is its own.
+  func lifetimes(_ value: Value) -> [ClosedRange<Int>] {
+    let times = times(value)
+    if !isKept(value) { return Set(times).sorted().map { $0...$0 } }
+    guard refreshed.contains(value.number) else { return [times.min()!...times.max()!] }
+    let (forward, backward) = (times.filter { $0 < segments.count }, times.filter { $0 >= segments.count })
+    return [forward, backward].filter { !$0.isEmpty }.map { $0.min()!...$0.max()! }
   }
 
   /// When a value is written and read.
@@ -108,11 +151,12 @@ struct Liveness: Sendable {
     let backward =
       recomputed(in: segment).flatMap(\.inputs)
       + differentiated(in: segment).flatMap { operation in
-        (operation.backwardReadsInputs ? operation.inputs : [])
+        operation.inputs.indices.filter { operation.backwardReads(input: $0) }.map { operation.inputs[$0] }
           + (operation.backwardReadsOutput ? [operation.output] : [])
       }
     return (
-      kept(segments[segment].flatMap(\.inputs)).filter { producer[$0.number]?.segment != segment }, kept(backward)
+      kept(segments[segment].flatMap(\.inputs)).filter { producer[$0.number]?.segment != segment },
+      kept(backward).filter { !refreshed.contains($0.number) }
     )
   }
 
