@@ -3,29 +3,55 @@ import Foundation
 /// Memory of fixed size, aligned to cache lines and initially zero.
 ///
 /// The system provides it as it is first written to, on the memory of the CPU that writes; what is never written costs
-/// nothing.
+/// nothing. Where that is possible, large buffers lie on huge pages: passes over them would otherwise wait for the
+/// translation of addresses, page by page.
 ///
 /// Sendable because the buffer itself never changes; who may touch which element, and when, is the business of its
 /// users: workers write disjoint parts and meet at a barrier before they read each other's.
 package final class AlignedBuffer<Element: BitwiseCopyable>: @unchecked Sendable {
   package let count: Int
   package let start: UnsafeMutablePointer<Element>
-  private let allocation: UnsafeMutableRawPointer
+  private let memory: Memory
+
+  private enum Memory {
+    case heap(UnsafeMutableRawPointer)
+    case pages(UnsafeMutableRawPointer, count: Int)
+  }
 
   /// One cache line, and one AVX-512 register.
   package static var alignment: Int { 64 }
+  /// Bytes of a huge page on x86-64; it begins at a multiple of that.
+  private static var hugePage: Int { 2 << 20 }
 
   package init(count: Int) {
     self.count = count
     let bytes = max(count, 1) * MemoryLayout<Element>.stride
-    guard let allocation = calloc(1, bytes + Self.alignment) else {
-      invariantFailure("there are no \(bytes) bytes of memory to be had")
+    let aligned: UnsafeMutableRawPointer
+    if bytes < 2 * Self.hugePage {
+      guard let heap = calloc(1, bytes + Self.alignment) else { Self.fail(bytes) }
+      memory = .heap(heap)
+      aligned = heap.alignedUp(toMultipleOf: Self.alignment)
+    } else {
+      let length = bytes + Self.hugePage
+      guard let pages = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+        pages != MAP_FAILED
+      else { Self.fail(bytes) }
+      memory = .pages(pages, count: length)
+      aligned = pages.alignedUp(toMultipleOf: Self.hugePage)
+      // A wish; where it is not granted, the memory is slower.
+      _ = madvise(aligned, bytes, MADV_HUGEPAGE)
     }
-    self.allocation = allocation
-    start = allocation.alignedUp(toMultipleOf: Self.alignment).bindMemory(to: Element.self, capacity: max(count, 1))
+    start = aligned.bindMemory(to: Element.self, capacity: max(count, 1))
   }
 
-  deinit { free(allocation) }
+  private static func fail(_ bytes: Int) -> Never { invariantFailure("there are no \(bytes) bytes of memory to be had") }
+
+  deinit {
+    switch memory {
+    case .heap(let heap): free(heap)
+    case .pages(let pages, let count): munmap(pages, count)
+    }
+  }
 
   package var elements: UnsafeMutableBufferPointer<Element> { .init(start: start, count: count) }
   package var bytes: UnsafeMutableRawBufferPointer { .init(elements) }
