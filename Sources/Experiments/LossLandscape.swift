@@ -112,19 +112,29 @@ extension Engine {
   fileprivate func moved<Result>(
     by distance: Double, along direction: AlignedBuffer<Float>, _ body: () throws -> Result
   ) rethrows -> Result {
-    let here = Array(parameters.elements)
-    defer { for i in here.indices { parameters.start[i] = here[i] } }
-    for i in here.indices { parameters.start[i] = here[i] + Float(distance) * direction.start[i] }
+    let here = AlignedBuffer<Float>(count: parameters.count)
+    here.start.update(from: parameters.start, count: here.count)
+    defer { parameters.start.update(from: here.start, count: here.count) }
+    let distance = Float(distance)
+    for i in 0..<here.count { parameters.start[i] = here.start[i] + distance * direction.start[i] }
     return try body()
   }
 }
 
 private func norm(_ values: AlignedBuffer<Float>) -> Double {
-  values.elements.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+  var squares = 0.0
+  for i in 0..<values.count {
+    let value = Double(values.start[i])
+    squares += value * value
+  }
+  return squares.squareRoot()
 }
 
 private func distance(_ a: AlignedBuffer<Float>, _ b: AlignedBuffer<Float>) -> Double {
-  zip(a.elements, b.elements).reduce(0) {
-    $0 + (Double($1.0) - Double($1.1)) * (Double($1.0) - Double($1.1))
-  }.squareRoot()
+  var squares = 0.0
+  for i in 0..<a.count {
+    let difference = Double(a.start[i]) - Double(b.start[i])
+    squares += difference * difference
+  }
+  return squares.squareRoot()
 }

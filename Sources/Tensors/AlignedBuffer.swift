@@ -44,7 +44,9 @@ package final class AlignedBuffer<Element: BitwiseCopyable>: @unchecked Sendable
     start = aligned.bindMemory(to: Element.self, capacity: max(count, 1))
   }
 
-  private static func fail(_ bytes: Int) -> Never { invariantFailure("there are no \(bytes) bytes of memory to be had") }
+  private static func fail(_ bytes: Int) -> Never {
+    invariantFailure("there are no \(bytes) bytes of memory to be had")
+  }
 
   deinit {
     switch memory {

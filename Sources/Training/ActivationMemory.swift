@@ -51,7 +51,8 @@ package struct ActivationMemory: Sendable {
     for value in liveness.values {
       let isInMemory = value != liveness.input || precision == .bfloat16
       if isInMemory, liveness.root(value.number) == value.number {
-        values[value.number] = home(value, isKept: liveness.isKept(value), liveness.times(value), liveness.lifetimes(value))
+        values[value.number] = home(
+          value, isKept: liveness.isKept(value), liveness.times(value), liveness.lifetimes(value))
       }
       if liveness.needsGradient(value), liveness.gradientRoot(value) == value.number {
         let times = liveness.gradientTimes(value)

@@ -50,15 +50,16 @@ struct Liveness: Sendable {
 
   /// The segments whose backward pass reads a value.
   private func backwardReaders(_ value: Value) -> [Int] {
-    var readers = (consumers[value.number] ?? []).filter { reads(backward: $0.operation, value) }.map(\.segment)
+    var readers = (consumers[value.number] ?? []).filter { readsBackward($0.operation, value) }.map(\.segment)
     if let producer = producer[value.number], producer.operation.backwardReadsOutput {
       readers.append(producer.segment)
     }
     return readers
   }
 
-  private func reads(backward operation: any Operation, _ value: Value) -> Bool {
-    operation.inputs.indices.contains { operation.inputs[$0].number == value.number && operation.backwardReads(input: $0) }
+  /// Compared by number: a flattened image is the same value in another shape.
+  private func readsBackward(_ operation: any Operation, _ value: Value) -> Bool {
+    operation.inputs.enumerated().contains { $1.number == value.number && operation.backwardReads(input: $0) }
   }
 
   /// Whether the value of every sample is kept, rather than that of the current slice.
