@@ -61,15 +61,18 @@ package final class ConvolutionKernel: Sendable {
     [forwardPass, dataPass, weightsPass].compactMap { $0?.implementation(samples: samples) }
   }
 
-  /// Makes the copies of the weight that the passes want; to be called whenever the weight has changed.
-  ///
-  /// - Parameter backward: nil if no backward pass follows.
-  package func prepare(
-    weight: UnsafePointer<Float>, forward: UnsafeMutablePointer<Float>, backward: UnsafeMutablePointer<Float>?,
-    _ context: KernelContext
+  /// Makes the copy of the weight that `forward` wants, if it wants one.
+  package func prepareForward(
+    _ weight: UnsafePointer<Float>, into copy: UnsafeMutablePointer<Float>, _ context: KernelContext
   ) {
-    if let toForward { context.run(toForward, weight, forward) }
-    if let toBackward, let backward { context.run(toBackward, weight, backward) }
+    if let toForward { context.run(toForward, weight, copy) }
+  }
+
+  /// Makes the copy of the weight that `backwardData` wants, if it wants one.
+  package func prepareBackward(
+    _ weight: UnsafePointer<Float>, into copy: UnsafeMutablePointer<Float>, _ context: KernelContext
+  ) {
+    if let toBackward { context.run(toBackward, weight, copy) }
   }
 
   /// y = x * weight + bias.

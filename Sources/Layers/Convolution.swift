@@ -65,7 +65,8 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
   private let bias: Parameter?
   private var kernel: ConvolutionKernel!
   private var forwardWeight = AlignedBuffer<Float>(count: 0)
-  private var backwardWeight = AlignedBuffer<Float>(count: 0)
+  /// Where a copy of the weight is for the backward pass, if that wants one.
+  private var backwardWeight: UnsafeMutablePointer<Float>?
   private var sliceSize = 1
 
   init(_ name: String, _ layer: Convolution, _ x: Value, _ y: Value, _ weight: Parameter, _ bias: Parameter?) {
@@ -93,13 +94,18 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
     weight.layout = kernel.weightLayout
     if let layout = kernel.biasLayout { bias?.layout = layout }
     forwardWeight = AlignedBuffer(count: kernel.forwardWeightCount)
-    backwardWeight = AlignedBuffer(count: kernel.backwardWeightCount)
   }
 
+  var backwardWeightCount: Int { kernel.backwardWeightCount }
+
+  func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) { backwardWeight = memory }
+
   func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {
-    kernel.prepare(
-      weight: parameters + weight.offset, forward: forwardWeight.start,
-      backward: mode == .training ? backwardWeight.start : nil, context)
+    kernel.prepareForward(parameters + weight.offset, into: forwardWeight.start, context)
+  }
+
+  func prepareBackward(_ parameters: UnsafePointer<Float>, _ context: KernelContext) {
+    if let backwardWeight { kernel.prepareBackward(parameters + weight.offset, into: backwardWeight, context) }
   }
 
   func forward(_ slice: Slice) {
@@ -115,7 +121,7 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
   func backward(_ slice: Slice) {
     let (x, dy) = (slice[inputs[0]], slice.gradient(output))
     if let dx = slice.inputGradient(self, 0) {
-      let weight = backwardWeight.count > 0 ? UnsafePointer(backwardWeight.start) : slice.parameter(weight)
+      let weight = backwardWeight.map { UnsafePointer($0) } ?? slice.parameter(weight)
       forEachCall(slice, whole: kernel.backwardDataTakesAnyCount) { start, count in
         kernel.backwardData(
           dy + start * yStride, weight: weight, dx: dx + start * xStride, samples: count, slice.kernels)

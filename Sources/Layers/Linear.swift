@@ -38,7 +38,7 @@ final class LinearOperation: Operation, @unchecked Sendable {
   private let weight: Parameter
   private let bias: Parameter?
   /// The weight [K, F], its columns in strips.
-  private var backwardWeight = AlignedBuffer<Float>(count: 0)
+  private var backwardWeight: UnsafeMutablePointer<Float>?
   private var featureStride: Int {
     ActivationLayout(shape: inputs[0].shape, block: output.block).paddedChannels
   }
@@ -60,20 +60,19 @@ final class LinearOperation: Operation, @unchecked Sendable {
   /// Outputs, including padding.
   private var outputs: Int { output.layout.paddedChannels }
 
-  func compile(_ target: CompileTarget) {
-    guard wiring.needsInputGradient[0] else { return }
-    backwardWeight = AlignedBuffer(count: outputs * featureStride)
-  }
+  var backwardWeightCount: Int { wiring.needsInputGradient[0] ? outputs * featureStride : 0 }
+
+  func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) { backwardWeight = memory }
 
   /// Turns the weight for the product with dy.
-  func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {
-    guard mode == .training, wiring.needsInputGradient[0] else { return }
+  func prepareBackward(_ parameters: UnsafePointer<Float>, _ context: KernelContext) {
+    guard let backwardWeight else { return }
     let (weight, width) = (parameters + weight.offset, Matrix.stripWidth)
     for strip in stride(from: 0, to: outputs, by: width) {
       let count = min(width, outputs - strip)
       for feature in 0..<features {
         let row = weight + Matrix.index(inStrips: features, outputs, row: feature, column: strip)
-        let column = backwardWeight.start + Matrix.index(inStrips: outputs, featureStride, row: strip, column: feature)
+        let column = backwardWeight + Matrix.index(inStrips: outputs, featureStride, row: strip, column: feature)
         let apart = min(width, featureStride - feature / width * width)
         for k in 0..<count { column[k * apart] = row[k] }
       }
@@ -92,7 +91,7 @@ final class LinearOperation: Operation, @unchecked Sendable {
   /// dx = dy weight,   dWeight = dy^T x,   dBias = sum(dy)
   func backward(_ slice: Slice) {
     let (x, dy) = (slice[inputs[0]], slice.gradient(output))
-    if let dx = slice.inputGradient(self, 0) { multiply(dy, by: backwardWeight.start, dx, slice) }
+    if let dx = slice.inputGradient(self, 0), let backwardWeight { multiply(dy, by: backwardWeight, dx, slice) }
     for piece in slice.pieces {
       let gradients = slice.worker.gradients(piece.place)
       let (x, dy) = (x + piece.start * xStride, dy + piece.start * outputs)

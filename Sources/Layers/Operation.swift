@@ -28,13 +28,21 @@ package protocol Operation: AnyObject, Sendable {
   /// Which implementations compute it.
   var implementations: [String] { get }
 
+  /// Elements that `backward` derives from the parameters, once compiled; 0 if it takes them as they are.
+  var backwardWeightCount: Int { get }
+
   /// Makes the kernels and the per-worker memory.
   func compile(_ target: CompileTarget)
 
+  /// Says where `prepareBackward` writes. Other segments' operations may have the same memory.
+  func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>)
+
   // MARK: - What the engine calls
 
-  /// Derives what the kernels need from changed parameters; called by one worker.
+  /// Derives what `forward` needs from changed parameters; called by one worker.
   func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext)
+  /// Derives what `backward` needs from the parameters, just before the segment's backward pass; called by one worker.
+  func prepareBackward(_ parameters: UnsafePointer<Float>, _ context: KernelContext)
 
   func forward(_ slice: Slice)
   func backward(_ slice: Slice)
@@ -49,8 +57,11 @@ extension Operation {
   package func backwardReads(input: Int) -> Bool { false }
   package var backwardReadsOutput: Bool { false }
   package var implementations: [String] { [] }
+  package var backwardWeightCount: Int { 0 }
   package func compile(_ target: CompileTarget) {}
+  package func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) {}
   package func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {}
+  package func prepareBackward(_ parameters: UnsafePointer<Float>, _ context: KernelContext) {}
   package func finishBackward(_ worker: Worker) {}
 
   package var name: String { wiring.name }

@@ -46,7 +46,8 @@ extension Engine {
     return BatchResult(lossSum: totals.loss, correct: totals.correct, count: batch.globalCount)
   }
 
-  /// Derives what the kernels need from the parameters, each worker for some of the operations.
+  /// Derives what the forward pass, and the backward pass of the last segment, need from the parameters, each worker for
+  /// some of the operations.
   func prepare(_ worker: Worker) throws {
     if let rounding {
       rounding.apply(UnsafePointer(parameters.start), worker)
@@ -61,7 +62,17 @@ extension Engine {
         number += 1
       }
     }
+    if worker.mode == .training { prepareBackward(plan.segments.count - 1, worker) }
     try worker.barrier.wait()
+  }
+
+  /// Derives what a segment's backward pass needs from the parameters, each worker for some of the operations.
+  private func prepareBackward(_ number: Int, _ worker: Worker) {
+    for (index, operation) in plan.segments[number].operations.enumerated()
+    where index % workers.count == worker.index && operation.backwardWeightCount > 0 {
+      operation.prepareBackward(worker.parameters, worker.kernels)
+    }
+    observer?.finished(.preparation, worker: worker.index)
   }
 
   /// Depth-first: each slice goes through a whole segment before the next one starts.
@@ -95,13 +106,15 @@ extension Engine {
       for slice in route.slices {
         if slice.count > 0 { backward(slice, segment) } else { zeroGradients(slice, segment) }
       }
+      if number > 0 { prepareBackward(number - 1, worker) }
       for meeting in segment.backwardMeetings { try meeting.meet(worker) }
       observer?.finished(.meeting, worker: worker.index)
       for operation in segment.operations { operation.finishBackward(worker) }
       observer?.finished(.addition, worker: worker.index)
-      if segment.parameters.isEmpty { continue }
+      // The next segment's weights are ready when all have come, and this one's gradients complete.
       try worker.barrier.wait()
       observer?.finished(.waiting, worker: worker.index)
+      if segment.parameters.isEmpty { continue }
       try exchange.update(
         segment: number, parameters.start, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
       observer?.finished(.update, worker: worker.index)

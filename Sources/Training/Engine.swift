@@ -56,6 +56,7 @@ package final class Engine: @unchecked Sendable {
   /// In bf16, the parameters as operations see them.
   let rounding: WeightRounding?
   private let memories: [WorkerMemory]
+  private let backwardWeights: BackwardWeights
   /// By the global batch's size, the way of each worker.
   private var routes: [Int: [Route]] = [:]
 
@@ -99,6 +100,7 @@ package final class Engine: @unchecked Sendable {
     self.precision = precision
     self.rounding = rounding
     (self.plan, self.team, self.exchange, self.memories, self.parameters) = (plan, team, exchange, memories, parameters)
+    backwardWeights = BackwardWeights(plan)
     for partition in partitions { routes[partition.globalCount] = routes(partition) }
     initializeParameters(seed: seed)
   }

@@ -60,10 +60,8 @@ final class GradientExchange: @unchecked Sendable {
       RunSum(tree, partition.shards(ofWorker: rank * grid.threads + index))
     }
     let ranges = plan.segments.map(\.parameters)
-    // Segments without parameters take no part in the alternation, because workers do not meet at their end.
-    let sides = ranges.indices.map { number in ranges[..<number].count { !$0.isEmpty } % 2 }
     let gradients = (0..<2).map { side in
-      let count = zip(ranges, sides).filter { $0.1 == side }.map(\.0.count).max() ?? 0
+      let count = ranges.enumerated().filter { $0.offset % 2 == side }.map(\.element.count).max() ?? 0
       return shardSums.map { $0.nodes.map { _ in AlignedBuffer<Float>(count: count) } }
     }
     let slices = ranges.map { range in (0..<grid.ranks).map { Self.slice($0, of: grid.ranks, range) } }
@@ -73,7 +71,7 @@ final class GradientExchange: @unchecked Sendable {
     segments = ranges.indices.map { number in
       let mine = slices[number][rank]
       defer { velocityCount += mine.count }
-      let nodes = gradients[sides[number]].map { $0.map { $0.start - ranges[number].lowerBound } }
+      let nodes = gradients[number % 2].map { $0.map { $0.start - ranges[number].lowerBound } }
       let rows = (0..<ranks.rootCount).map { UnsafePointer(received.start + $0 * mine.count - mine.lowerBound) }
       return Segment(
         range: ranges[number], slices: slices[number], velocities: velocityCount, nodes: nodes,

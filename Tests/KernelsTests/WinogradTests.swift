@@ -54,8 +54,8 @@ import Testing
     kernel.weightLayout.pack(weight, to: packedWeight.start, context)
     let forwardWeight = AlignedBuffer<Float>(count: kernel.forwardWeightCount)
     let backwardWeight = AlignedBuffer<Float>(count: kernel.backwardWeightCount)
-    kernel.prepare(
-      weight: packedWeight.start, forward: forwardWeight.start, backward: backwardWeight.start, context)
+    kernel.prepareForward(packedWeight.start, into: forwardWeight.start, context)
+    kernel.prepareBackward(packedWeight.start, into: backwardWeight.start, context)
     let (packedX, packedDy) = (BlockedArray(values, geometry.input), BlockedArray(gradients, geometry.output))
     let packedY = BlockedArray([Float](repeating: .nan, count: c.samples * y.count), geometry.output)
     kernel.forward(

@@ -115,6 +115,29 @@ import Training
     #expect(counts[1] * 10 < counts[0] * 7 && counts[1] * 2 > counts[0], "\(counts)")
   }
 
+  /// Two more residual blocks keep four outputs of convolutions and one of their own two: the other is computed again.
+  @Test func everyOtherBlockIsKept() throws {
+    let input = SampleShape(channels: 16, height: 16, width: 16)
+    func memory(blocks: Int) throws -> Int {
+      var layers: [any Layer] = [Convolution(16, kernel: 3, padding: 1), BatchNorm(), ReLU()]
+      for _ in 0..<blocks {
+        layers.append(
+          Residual(rectifies: true) {
+            Convolution(16, kernel: 3, padding: 1)
+            BatchNorm()
+            ReLU()
+            Convolution(16, kernel: 3, padding: 1)
+            BatchNorm()
+          })
+      }
+      let model = Sequential { layers + [GlobalAveragePooling(), Linear(2)] }
+      let network = try Network(model, input: input, classCount: 2)
+      return try plan(network, batchSizes: [64], shards: 4, grid: WorkerGrid(ranks: 1, threads: 1)).memory.count
+    }
+    let counts = try [4, 6, 8].map(memory)
+    #expect(counts[1] - counts[0] == 5 * 64 * input.count && counts[2] - counts[1] == 5 * 64 * input.count, "\(counts)")
+  }
+
   /// Each parameter has a place of its own, within its segment's.
   @Test func parametersDoNotOverlap() throws {
     let network = try resnet20()
