@@ -51,6 +51,10 @@ void matrix_multiply(
 
 float fused_multiply_adds(int block, long count) { return CHOOSE(multiply_adds, block)(count); }
 
+void add_floats(int block, const float *a, const float *b, float *sum, ptrdiff_t count) {
+  CHOOSE(add, block)(a, b, sum, count);
+}
+
 void sgd_update(
     int block, const sgd_settings *settings, const float *gradient, float *velocity, float *parameter, ptrdiff_t count) {
   CHOOSE(update, block)(settings, gradient, velocity, parameter, count);

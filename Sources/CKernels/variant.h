@@ -10,7 +10,7 @@ typedef int MASK __attribute__((vector_size(4 * LANES)));
 #include "pooling.h"
 #include "normalization.h"
 #include "bfloat16.h"
-#include "update.h"
+#include "elementwise.h"
 
 #undef TARGET
 #undef LANES

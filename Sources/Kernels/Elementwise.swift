@@ -1,10 +1,11 @@
+import CKernels
 import Tensors
 
 /// Small loops over flat arrays.
 package enum Elementwise {
   /// sum += x.
   package static func add(_ x: UnsafePointer<Float>, to sum: UnsafeMutablePointer<Float>, count: Int) {
-    for i in 0..<count { sum[i] += x[i] }
+    add_floats(Int32(InstructionSet.channelBlock), sum, x, sum, count)
   }
 
   /// y = x * mask * scale, where the mask is 0 or 1.

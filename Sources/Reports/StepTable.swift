@@ -13,8 +13,10 @@ public struct StepTable: Encodable, Sendable {
     let kernels: [String]
     let forward_ms: Double
     let backward_ms: Double
-    /// The same work with every kernel by itself, in a warm cache.
+    /// The same work with every kernel by itself, on memory as the step has it.
     let isolated_ms: Double
+    /// The same in a warm cache.
+    let warm_ms: Double
     /// Of a direct computation, both ways.
     let gflop: Double
     /// Read and written, both ways.
@@ -46,9 +48,12 @@ public struct StepTable: Encodable, Sendable {
   let additions_ms: Double
   let preparation_ms: Double
   let update_ms: Double
-  /// The sum of the kernels' own times: no step is faster with these kernels.
+  /// The sum of the kernels' own times, those of additions and of the update among them: what the step would take if
+  /// nothing came on top of them.
   let bound_ms: Double
   let step_to_bound: Double
+  /// The same in a warm cache, as if memory took no time: no step is faster with these kernels.
+  let warm_bound_ms: Double
   let peak_gflops_per_core: Double
   /// Of this process: VmHWM.
   let peak_memory_bytes: Int
@@ -56,7 +61,7 @@ public struct StepTable: Encodable, Sendable {
 
   public init(_ benchmark: StepBenchmark, _ trainer: Trainer, model: String) {
     let plan = benchmark.plan
-    let (profile, isolated) = (benchmark.profile, benchmark.isolated)
+    let (profile, isolated, warm) = (benchmark.profile, benchmark.isolated, benchmark.warm)
     let numbered = plan.segments.enumerated().flatMap { number, segment in segment.operations.map { (number, $0) } }
     let samples = benchmark.samplesPerWorker
     operations = numbered.enumerated().map { index, numbered in
@@ -65,7 +70,7 @@ public struct StepTable: Encodable, Sendable {
         segment: segment, name: operation.name, kind: operation.kind,
         kernels: Formats.unique(operation.implementations),
         forward_ms: 1e3 * profile.forward[index], backward_ms: 1e3 * (profile.again[index] + profile.backward[index]),
-        isolated_ms: 1e3 * (isolated.forward[index] + isolated.again[index] + isolated.backward[index]),
+        isolated_ms: 1e3 * isolated.kernels(of: index), warm_ms: 1e3 * warm.kernels(of: index),
         gflop: 1e-9 * Double(samples * operation.flopsBothWays),
         megabytes: 1e-6 * Double(samples * operation.bytesBothWays))
     }
@@ -88,8 +93,9 @@ public struct StepTable: Encodable, Sendable {
     additions_ms = 1e3 * profile.additions
     preparation_ms = 1e3 * profile.preparation
     update_ms = 1e3 * profile.update
-    bound_ms = 1e3 * isolated.kernels
-    step_to_bound = seconds / isolated.kernels
+    bound_ms = 1e3 * isolated.computation
+    step_to_bound = seconds / isolated.computation
+    warm_bound_ms = 1e3 * warm.computation
     peak_gflops_per_core = 1e-9 * benchmark.peak
     peak_memory_bytes = benchmark.peakMemory
   }
@@ -101,14 +107,14 @@ public struct StepTable: Encodable, Sendable {
   public var text: String {
     var table = Table(
       [
-        "segment", "layer", "operation", "kernels", "forward ms", "backward ms", "alone ms", "GFLOP/s", "of peak",
-        "GB/s",
-      ], numbers: [0, 4, 5, 6, 7, 8, 9])
+        "segment", "layer", "operation", "kernels", "forward ms", "backward ms", "alone ms", "warm ms", "GFLOP/s",
+        "of peak", "GB/s",
+      ], numbers: [0, 4, 5, 6, 7, 8, 9, 10])
     for row in operations {
       let computes = !row.kernels.isEmpty
       table.append([
         "\(row.segment)", row.name, row.kind, row.kernels.joined(separator: ", "), Formats.fixed(row.forward_ms, 2),
-        Formats.fixed(row.backward_ms, 2), Formats.fixed(row.isolated_ms, 2),
+        Formats.fixed(row.backward_ms, 2), Formats.fixed(row.isolated_ms, 2), Formats.fixed(row.warm_ms, 2),
         computes ? Formats.fixed(row.gflops, 0) : "",
         computes ? Formats.fixed(100 * row.gflops / peak_gflops_per_core, 0) + "%" : "",
         Formats.fixed(row.gigabytesPerSecond, 1),
@@ -137,7 +143,8 @@ public struct StepTable: Encodable, Sendable {
         + (conversions_ms > 0 ? line("conversions between bf16 and Floats", conversions_ms) : "")
         + line("meetings: waiting, sums over workers", meetings_ms)
         + line("additions of gradients", additions_ms) + line("preparation of weights", preparation_ms)
-        + line("exchange and update", update_ms) + line("bound: every kernel by itself", bound_ms) + """
+        + line("exchange and update", update_ms) + line("bound: every kernel by itself", bound_ms)
+        + line("the same in a warm cache", warm_bound_ms) + """
 
           The step takes \(Formats.fixed(step_to_bound, 2)) times the bound. Furthest from their own time:\
           \(slowest.map { " \($0.name) (\($0.kind)) by \(Formats.fixed($0.milliseconds - $0.isolated_ms, 2)) ms" }.joined(separator: ",")).

@@ -114,6 +114,16 @@ final class GradientExchange: @unchecked Sendable {
       }
       try worker.barrier.wait()
     }
+    apply(segment: number, parameters, optimizer, learningRate: learningRate, batches: batches, worker)
+  }
+
+  /// A worker's own part of the update: adds up its slice of the gradients, and takes the optimizer's step with it.
+  func apply(
+    segment number: Int, _ parameters: UnsafeMutablePointer<Float>, _ optimizer: SGD, learningRate: Float,
+    batches: Int, _ worker: Worker
+  ) {
+    let segment = segments[number]
+    let isAlone = worker.communicator.size == 1
     let slice = segment.slices[rank]
     let velocities = velocities.start + (segment.velocities - slice.lowerBound)
     let mine = Self.slice(worker.index, of: worker.grid.threads, slice)

@@ -9,8 +9,10 @@ public struct StepBenchmark: Sendable {
   package let globalBatchSize: Int
   /// One worker's mean record of a step; workers do the same work.
   package let profile: StepProfile.Record
-  /// The same with each kernel by itself.
+  /// The same with each kernel by itself, on memory as the step has it.
   package let isolated: StepProfile.Record
+  /// The same with each kernel by itself in a warm cache.
+  package let warm: StepProfile.Record
   /// Floating-point operations per second of one core.
   package let peak: Double
   package let plan: Plan
@@ -46,7 +48,8 @@ public struct StepBenchmark: Sendable {
     profile = try Self.profile(trainer, warmUp: 0, steps: profiled) { done in
       progress(Double(warmUp + steps + done) / total)
     }
-    isolated = try trainer.withBatch { .mean(try engine.isolatedTimes($0, repetitions: 5), steps: 1) }
+    isolated = try trainer.withBatch { .mean(try engine.isolatedTimes($0, .streamed, repetitions: 5), steps: 1) }
+    warm = try trainer.withBatch { .mean(try engine.isolatedTimes($0, .warm, repetitions: 5), steps: 1) }
     peakMemory = Machine.peakMemory
     peak = PeakRate.floatOperations()
   }

@@ -25,6 +25,12 @@ package final class StepProfile: StepObserver, @unchecked Sendable {
 
     /// The seconds of the operations' own kernels.
     package var kernels: Double { (forward + again + backward).reduce(0, +) }
+
+    /// The seconds of all that computes.
+    package var computation: Double { kernels + additions + update }
+
+    /// Those of one operation.
+    package func kernels(of operation: Int) -> Double { forward[operation] + again[operation] + backward[operation] }
   }
 
   package private(set) var records: [Record]
@@ -65,49 +71,5 @@ package final class StepProfile: StepObserver, @unchecked Sendable {
 
   private func withRecord(_ worker: Int, _ body: (inout Record) -> Void) {
     records.withUnsafeMutableBufferPointer { body(&$0[worker]) }
-  }
-}
-
-extension Engine {
-  /// The median seconds that each operation's kernels take by themselves, called again and again on the same samples.
-  ///
-  /// Overwrites activations and gradients; the parameters stay what they are.
-  package func isolatedTimes(_ batch: Batch, repetitions: Int) throws -> [StepProfile.Record] {
-    load(batch, .training)
-    let count = plan.segments.reduce(0) { $0 + $1.operations.count }
-    let records = Locked([StepProfile.Record](repeating: .init(operations: count), count: workers.count))
-    try team.run { [self] index in
-      let worker = workers[index]
-      let clock = ContinuousClock()
-      func median(_ body: () -> Void) -> Double {
-        let seconds = (0..<repetitions).map { _ in
-          let start = clock.now
-          body()
-          return (clock.now - start) / .seconds(1)
-        }
-        return seconds.sorted()[repetitions / 2]
-      }
-      var record = StepProfile.Record(operations: count)
-      var first = 0
-      for (number, segment) in plan.segments.enumerated() {
-        let route = worker.route.segments[number]
-        placeGradients(ofSegment: number, worker)
-        for slice in route.slices where slice.count > 0 {
-          segment.conversions?.expandForBackward(slice)
-          segment.conversions?.expandInputs(slice)
-          for (index, operation) in segment.operations.enumerated() {
-            let forward = median { operation.forward(slice) }
-            record.forward[first + index] += forward
-            if segment.recomputed.contains(where: { $0 === operation }) { record.again[first + index] += forward }
-            guard segment.differentiated.contains(where: { $0.operation === operation }) else { continue }
-            record.backward[first + index] += median { operation.backward(slice) }
-          }
-        }
-        first += segment.operations.count
-      }
-      let done = record
-      records.withLock { $0[index] = done }
-    }
-    return records.withLock { $0 }
   }
 }

@@ -31,7 +31,10 @@ void matrix_multiply(
 /// Returns a sum that depends on all of them.
 float fused_multiply_adds(int block, long count);
 
-// MARK: - The optimizer
+// MARK: - Sums and the optimizer
+
+/// sum = a + b; sum may be a or b.
+void add_floats(int block, const float *a, const float *b, float *sum, ptrdiff_t count);
 
 typedef struct {
   float learning_rate;

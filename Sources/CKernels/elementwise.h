@@ -1,4 +1,10 @@
-// Stochastic gradient descent's elementwise update.
+// Elementwise passes over gradients and parameters.
+
+FUNCTION void NAME(add)(const float *a, const float *b, float *sum, long count) {
+  long i = 0;
+  for (; i + LANES <= count; i += LANES) STORE(sum + i, LOAD(a + i) + LOAD(b + i));
+  for (; i < count; i++) sum[i] = a[i] + b[i];
+}
 
 FUNCTION void NAME(update)(
     const sgd_settings *s, const float *gradient, float *velocity, float *parameter, long count) {
