@@ -97,7 +97,9 @@ def run(rank, arguments, rendezvous):
     if rank == 0:
         versions = {"torch": torch.__version__}
         print(json.dumps(report(arguments, throughputs, peak.item(), versions, **more)), flush=True)
-    distributed.destroy_process_group()
+    # Not destroy_process_group: gloo's threads sometimes abort the process at its end, and nothing is left to be done.
+    distributed.barrier()
+    os._exit(0)
 
 
 def main():
