@@ -45,7 +45,6 @@ package struct SumSchedule: Hashable, Sendable {
   package let results: [Range<Int>]
   /// The stack's greatest depth.
   package let slotCount: Int
-  package let sourceCount: Int
 
   package init(_ tree: ShardTree, _ sources: [Range<Int>]) {
     var steps: [Step] = []
@@ -66,7 +65,6 @@ package struct SumSchedule: Hashable, Sendable {
     self.steps = steps
     self.results = stack
     self.slotCount = deepest
-    sourceCount = sources.count
   }
 }
 

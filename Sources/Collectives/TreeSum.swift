@@ -14,7 +14,7 @@ package enum TreeSum {
     _ schedule: SumSchedule, _ sources: [UnsafePointer<Element>], _ range: Range<Int>,
     emit: (_ result: Int, _ offset: Int, _ sums: UnsafeBufferPointer<Element>) -> Void
   ) {
-    foldChunks(schedule, { sources[$0] }, sources.count, range, emit)
+    foldChunks(schedule, { sources[$0] }, range, emit)
   }
 
   /// sum = the rows, added up in the order of a schedule that leaves one result.
@@ -33,14 +33,14 @@ package enum TreeSum {
     _ schedule: SumSchedule, rows: UnsafePointer<Element>, width: Int,
     emit: (_ result: Int, _ offset: Int, _ sums: UnsafeBufferPointer<Element>) -> Void
   ) {
-    foldChunks(schedule, { rows + $0 * width }, schedule.sourceCount, 0..<width, emit)
+    foldChunks(schedule, { rows + $0 * width }, 0..<width, emit)
   }
 
   @usableFromInline
   @_specialize(where Element == Float)
   @_specialize(where Element == Double)
   static func foldChunks<Element: FloatingPoint & BitwiseCopyable>(
-    _ schedule: SumSchedule, _ source: (Int) -> UnsafePointer<Element>, _ sourceCount: Int, _ range: Range<Int>,
+    _ schedule: SumSchedule, _ source: (Int) -> UnsafePointer<Element>, _ range: Range<Int>,
     _ emit: (_ result: Int, _ offset: Int, _ sums: UnsafeBufferPointer<Element>) -> Void
   ) {
     withUnsafeTemporaryAllocation(of: Element.self, capacity: chunk * max(schedule.slotCount, 1)) { stack in
