@@ -147,6 +147,7 @@ final class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchec
   var isCheap: Bool { true }
   func backwardReads(input: Int) -> Bool { input == 0 }
   var backwardReadsOutput: Bool { rectifies }
+  var backwardWorksInPlace: Bool { true }
   var flopsPerSample: Int { 3 * norm.layout.shape.count }
 
   func compile(_ target: CompileTarget) { norm.allocate(target) }

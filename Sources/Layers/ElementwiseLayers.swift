@@ -49,6 +49,7 @@ final class ElementwiseOperation: Operation, @unchecked Sendable {
   }
   var isCheap: Bool { function == .relu }
   var backwardReadsOutput: Bool { true }
+  var backwardWorksInPlace: Bool { true }
   var flopsPerSample: Int { output.shape.count }
 
   func forward(_ slice: Slice) {

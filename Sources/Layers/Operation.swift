@@ -23,6 +23,8 @@ package protocol Operation: AnyObject, Sendable {
   func backwardReads(input: Int) -> Bool
   /// Whether `backward` reads the output.
   var backwardReadsOutput: Bool { get }
+  /// Whether `backward` may write an input's gradient over the output's.
+  var backwardWorksInPlace: Bool { get }
   /// Multiplications and additions of one sample's forward pass.
   var flopsPerSample: Int { get }
   /// Which implementations compute it.
@@ -56,6 +58,7 @@ extension Operation {
   package var isCheap: Bool { false }
   package func backwardReads(input: Int) -> Bool { false }
   package var backwardReadsOutput: Bool { false }
+  package var backwardWorksInPlace: Bool { false }
   package var implementations: [String] { [] }
   package var backwardWeightCount: Int { 0 }
   package func compile(_ target: CompileTarget) {}

@@ -47,6 +47,7 @@ final class SumOperation: Operation, @unchecked Sendable {
   var kind: String { "Sum" + (rectifies ? " + ReLU" : "") }
   var isCheap: Bool { true }
   var backwardReadsOutput: Bool { rectifies }
+  var backwardWorksInPlace: Bool { true }
   var flopsPerSample: Int { output.shape.count }
 
   private func elements(_ slice: Slice) -> Int { slice.count * output.layout.sampleStride }

@@ -13,13 +13,11 @@ package enum Isolation: Sendable {
 }
 
 extension Engine {
-  /// The median seconds that each operation's kernels take by themselves for all slices of a worker, and so those of the
-  /// additions of gradients and of the update.
+  /// The seconds that each operation's kernels take by themselves for all slices of a worker, and so those of the
+  /// additions of gradients and of the update: once more, right after they have done the same.
   ///
   /// Overwrites activations and gradients; the parameters and the optimizer's state stay what they are.
-  package func isolatedTimes(
-    _ batch: Batch, _ isolation: Isolation, repetitions: Int
-  ) throws -> [StepProfile.Record] {
+  package func isolatedTimes(_ batch: Batch, _ isolation: Isolation) throws -> [StepProfile.Record] {
     load(batch, .training)
     let parametersBefore = Array(parameters.elements)
     let velocities = try exchange.gatheredVelocities(communicator)
@@ -37,22 +35,22 @@ extension Engine {
         let slices = worker.route.segments[segmentNumber].slices.filter { $0.count > 0 }
         placeGradients(ofSegment: segmentNumber, worker)
         for operation in segment.operations {
-          let forward = seconds(isolation, slices, repetitions) { operation.forward($0) }
+          let forward = isolation.seconds(slices) { operation.forward($0) }
           record.forward[number] = forward
           if segment.recomputed.contains(where: { $0 === operation }) { record.again[number] = forward }
           if segment.differentiated.contains(where: { $0.operation === operation }) {
-            record.backward[number] = seconds(isolation, slices, repetitions) { operation.backward($0) }
+            record.backward[number] = isolation.seconds(slices) { operation.backward($0) }
           }
           number += 1
         }
         for (input, value) in segment.differentiated.flatMap(\.additions) {
-          record.additions += seconds(isolation, slices, repetitions) { slice in
+          record.additions += isolation.seconds(slices) { slice in
             Elementwise.add(
               worker.gradientScratch[input], to: slice.gradient(value), count: slice.count * value.layout.sampleStride)
           }
         }
         if !segment.parameters.isEmpty {
-          record.update += seconds(isolation, Array(slices.prefix(1)), repetitions) { _ in
+          record.update += isolation.seconds(Array(slices.prefix(1))) { _ in
             exchange.apply(
               segment: segmentNumber, parameters.start, optimizer, learningRate: 0, batches: batchesTracked + 1, worker)
           }
@@ -63,22 +61,21 @@ extension Engine {
     }
     return records.withLock { $0 }
   }
+}
 
-  private func seconds(
-    _ isolation: Isolation, _ slices: [Slice], _ repetitions: Int, _ body: (Slice) -> Void
-  ) -> Double {
+extension Isolation {
+  /// The seconds of a kernel's second turn.
+  fileprivate func seconds(_ slices: [Slice], _ kernel: (Slice) -> Void) -> Double {
     let clock = ContinuousClock()
-    func median(_ body: () -> Void) -> Double {
-      let seconds = (0..<repetitions).map { _ in
-        let start = clock.now
-        body()
-        return (clock.now - start) / .seconds(1)
-      }
-      return seconds.sorted()[repetitions / 2]
+    func secondTurn(_ slices: some Sequence<Slice>) -> Double {
+      for slice in slices { kernel(slice) }
+      let start = clock.now
+      for slice in slices { kernel(slice) }
+      return (clock.now - start) / .seconds(1)
     }
-    return switch isolation {
-    case .streamed: median { for slice in slices { body(slice) } }
-    case .warm: slices.reduce(0) { sum, slice in sum + median { body(slice) } }
+    return switch self {
+    case .streamed: secondTurn(slices)
+    case .warm: slices.reduce(0) { $0 + secondTurn(CollectionOfOne($1)) }
     }
   }
 }

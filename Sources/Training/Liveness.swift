@@ -1,4 +1,5 @@
 import Layers
+import Tensors
 
 /// When each activation and each gradient is written and read, in segments.
 ///
@@ -11,6 +12,8 @@ struct Liveness: Sendable {
   private(set) var values: [Value] = []
   /// The values computed again in the backward pass although they are kept for other segments' forward passes.
   private var refreshed: Set<Int> = []
+  /// By the number of a value whose gradient takes over the memory of another's: that other one's.
+  private var inherited: [Int: Int] = [:]
 
   init(_ network: Network, _ segments: [[any Operation]]) {
     self.network = network
@@ -26,6 +29,7 @@ struct Liveness: Sendable {
     for operation in segments.joined() where canBeRefreshed(operation.output) {
       refreshed.insert(operation.output.number)
     }
+    for segment in segments.indices { inheritGradients(in: segment) }
   }
 
   /// When the backward pass visits a segment.
@@ -170,10 +174,43 @@ struct Liveness: Sendable {
       && (producer.parameters.contains(where: \.isLearned) || producer.inputs.contains(where: needsGradient))
   }
 
-  /// The value whose gradient's memory holds this one's: an alias shares with its original if nothing else reads that.
+  /// The value whose gradient's memory holds this one's: an alias shares with its original if nothing else reads that, and
+  /// a gradient may take over the memory of another that a segment has read for the last time.
   func gradientRoot(_ value: Value) -> Int {
-    guard let original = network.aliases[value.number], consumers[original]?.count == 1 else { return value.number }
-    return original
+    var root = value.number
+    if let original = network.aliases[root], consumers[original]?.count == 1 { root = original }
+    while let earlier = inherited[root] { root = earlier }
+    return root
+  }
+
+  /// Lets the gradients that a segment's backward pass leaves take over the memory of those it finds, where each slice has
+  /// read the one before it writes the other: what is written is then in the cache, and less memory passes through it.
+  private mutating func inheritGradients(in segment: Int) {
+    let operations = differentiated(in: segment)
+    /// The numbers of the operations that make a value, or an alias with its gradient, or that read it.
+    func producers(_ root: Int) -> [Int] {
+      operations.indices.filter { gradientRoot(operations[$0].output) == root }
+    }
+    func readers(_ root: Int) -> [Int] {
+      operations.indices.filter { operations[$0].inputs.contains { gradientRoot($0) == root } }
+    }
+    let (found, left) = keptGradients(of: segment)
+    var given = Set<Int>()
+    for value in left where !found.contains(value) {
+      let root = gradientRoot(value)
+      guard let firstWriter = readers(root).max() else { continue }
+      let heir = found.first { other in
+        let otherRoot = gradientRoot(other)
+        guard other.layout.sampleStride == value.layout.sampleStride, !given.contains(otherRoot),
+          let lastReader = producers(otherRoot).min()
+        else { return false }
+        return firstWriter < lastReader || (firstWriter == lastReader && operations[lastReader].backwardWorksInPlace)
+      }
+      if let heir {
+        given.insert(gradientRoot(heir))
+        inherited[root] = gradientRoot(heir)
+      }
+    }
   }
 
   private func gradientFamily(_ root: Int) -> [Value] { values.filter { gradientRoot($0) == root } }

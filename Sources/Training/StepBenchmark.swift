@@ -1,8 +1,12 @@
+import Collectives
 import Kernels
 import Layers
 import Tensors
 
 /// Measures a model's training step on this rank, and where its time goes.
+///
+/// Whole steps, profiled steps, and every kernel by itself take turns, and of each the mean of the middle half is told: the
+/// machine's better and worse moments come to all of them alike.
 public struct StepBenchmark: Sendable {
   /// Whole steps without the profiler, in seconds, in order.
   package let steps: [Double]
@@ -22,71 +26,73 @@ public struct StepBenchmark: Sendable {
   /// The process's largest resident set, in bytes.
   package let peakMemory: Int
 
-  /// The median step's seconds.
-  package var seconds: Double { steps.sorted()[steps.count / 2] }
+  /// A step's seconds.
+  package var seconds: Double { steps.middleHalf(by: \.self).reduce(0, +) / Double(steps.count - steps.count / 4 * 2) }
+
+  private static let rounds = 8
 
   /// - Parameters:
-  ///   - steps: how many to measure, after a few to warm up; half as many are profiled.
+  ///   - steps: how many to measure; half as many are profiled.
   ///   - progress: called with the share of the work done.
   public init(_ trainer: Trainer, steps: Int, progress: (Double) -> Void) throws {
     let engine = trainer.engine
     plan = engine.plan
     globalBatchSize = trainer.options.globalBatchSize
     samplesPerWorker = engine.workers.map { engine.samplesOf($0, globalCount: trainer.options.globalBatchSize) }.max()!
-    let warmUp = max(2, steps / 5)
-    let profiled = max(1, steps / 2)
-    let total = Double(warmUp + steps + profiled)
-    self.steps = try trainer.withBatch { batch in
-      let clock = ContinuousClock()
-      return try (0..<warmUp + steps).map { step in
-        let start = clock.now
+    let rounds = min(Self.rounds, steps)
+    var (times, profiles): ([Double], [StepProfile.Record]) = ([], [])
+    var (isolated, warm): ([StepProfile.Record], [StepProfile.Record]) = ([], [])
+    try trainer.withBatch { batch in
+      func seconds() throws -> Double {
+        let start = ContinuousClock.now
         _ = try engine.train(batch, learningRate: 0)
-        progress(Double(step + 1) / total)
-        return (clock.now - start) / .seconds(1)
-      }.suffix(steps)
+        return (ContinuousClock.now - start) / .seconds(1)
+      }
+      for _ in 0..<(try Self.warmUpSteps(engine, like: try (0..<2).map { _ in try seconds() })) { _ = try seconds() }
+      for round in 0..<rounds {
+        let count = steps * (round + 1) / rounds - steps * round / rounds
+        times += try (0..<count).map { _ in try seconds() }
+        profiles += try (0..<max(1, count / 2)).map { _ in try Self.profiledStep(engine, batch) }
+        isolated.append(.mean(try engine.isolatedTimes(batch, .streamed)))
+        warm.append(.mean(try engine.isolatedTimes(batch, .warm)))
+        progress(Double(round + 1) / Double(rounds))
+      }
     }
-    profile = try Self.profile(trainer, warmUp: 0, steps: profiled) { done in
-      progress(Double(warmUp + steps + done) / total)
-    }
-    isolated = try trainer.withBatch { .mean(try engine.isolatedTimes($0, .streamed, repetitions: 5), steps: 1) }
-    warm = try trainer.withBatch { .mean(try engine.isolatedTimes($0, .warm, repetitions: 5), steps: 1) }
+    self.steps = times
+    profile = .mean(profiles.middleHalf(by: \.total))
+    self.isolated = .mean(isolated.middleHalf(by: \.total))
+    self.warm = .mean(warm.middleHalf(by: \.total))
     peakMemory = Machine.peakMemory
     peak = PeakRate.floatOperations()
   }
 
+  /// Steps until the system has put every thread on a processor of its own, as many on all ranks.
+  private static func warmUpSteps(_ engine: Engine, like steps: [Double]) throws -> Int {
+    let counts = try engine.communicator.allGather("\(Int(0.25 / steps.min()!) + 2)")
+    return counts.compactMap { Int($0) }.max() ?? 0
+  }
+
   /// One worker's mean record of a step.
-  static func profile(
-    _ trainer: Trainer, warmUp: Int, steps: Int, progress: (Int) -> Void = { _ in }
-  ) throws -> StepProfile.Record {
-    let engine = trainer.engine
-    return try trainer.withBatch { batch in
-      for _ in 0..<warmUp { _ = try engine.train(batch, learningRate: 0) }
-      let profile = StepProfile(engine.plan, workers: engine.workers.count)
-      engine.observer = profile
-      defer { engine.observer = nil }
-      for step in 0..<steps {
-        profile.begin()
-        _ = try engine.train(batch, learningRate: 0)
-        progress(step + 1)
-      }
-      return .mean(profile.records, steps: steps)
+  static func profile(_ trainer: Trainer, warmUp: Int, steps: Int) throws -> StepProfile.Record {
+    try trainer.withBatch { batch in
+      for _ in 0..<warmUp { _ = try trainer.engine.train(batch, learningRate: 0) }
+      return .mean(try (0..<steps).map { _ in try profiledStep(trainer.engine, batch) })
     }
+  }
+
+  private static func profiledStep(_ engine: Engine, _ batch: Batch) throws -> StepProfile.Record {
+    let profile = StepProfile(engine.plan, workers: engine.workers.count)
+    engine.observer = profile
+    defer { engine.observer = nil }
+    profile.begin()
+    _ = try engine.train(batch, learningRate: 0)
+    return .mean(profile.records)
   }
 }
 
-extension StepProfile.Record {
-  fileprivate static func mean(_ records: [StepProfile.Record], steps: Int) -> StepProfile.Record {
-    var result = records[0]
-    let scale = 1 / Double(records.count * steps)
-    func mean(_ path: WritableKeyPath<StepProfile.Record, Double>) {
-      result[keyPath: path] = scale * records.reduce(0) { $0 + $1[keyPath: path] }
-    }
-    for path in [\StepProfile.Record.preparation, \.conversions, \.meetings, \.additions, \.update] { mean(path) }
-    for index in result.forward.indices {
-      mean(\.forward[index])
-      mean(\.again[index])
-      mean(\.backward[index])
-    }
-    return result
+extension Array {
+  /// The elements left when the lowest and the highest quarter are gone.
+  fileprivate func middleHalf(by key: (Element) -> Double) -> ArraySlice<Element> {
+    sorted { key($0) < key($1) }[count / 4..<count - count / 4]
   }
 }

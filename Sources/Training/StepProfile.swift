@@ -2,7 +2,7 @@ import Collectives
 import Layers
 import Tensors
 
-/// Where a step's time goes: seconds per part, summed over steps.
+/// Where a step's time goes: seconds per part.
 ///
 /// Sendable: every worker writes its own record, which is read between steps.
 package final class StepProfile: StepObserver, @unchecked Sendable {
@@ -31,6 +31,23 @@ package final class StepProfile: StepObserver, @unchecked Sendable {
 
     /// Those of one operation.
     package func kernels(of operation: Int) -> Double { forward[operation] + again[operation] + backward[operation] }
+
+    /// The seconds of everything.
+    var total: Double { computation + preparation + conversions + meetings }
+
+    static func mean(_ records: some Collection<Record>) -> Record {
+      var result = records.first!
+      func mean(_ path: WritableKeyPath<Record, Double>) {
+        result[keyPath: path] = records.reduce(0) { $0 + $1[keyPath: path] } / Double(records.count)
+      }
+      for path in [\Record.preparation, \.conversions, \.meetings, \.additions, \.update] { mean(path) }
+      for index in result.forward.indices {
+        mean(\.forward[index])
+        mean(\.again[index])
+        mean(\.backward[index])
+      }
+      return result
+    }
   }
 
   package private(set) var records: [Record]
