@@ -120,13 +120,6 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
 
   func backward(_ slice: Slice) {
     let (x, dy) = (slice[inputs[0]], slice.gradient(output))
-    if let dx = slice.inputGradient(self, 0) {
-      let weight = backwardWeight.map { UnsafePointer($0) } ?? slice.parameter(weight)
-      forEachCall(slice, whole: kernel.backwardDataTakesAnyCount) { start, count in
-        kernel.backwardData(
-          dy + start * yStride, weight: weight, dx: dx + start * xStride, samples: count, slice.kernels)
-      }
-    }
     for piece in slice.pieces {
       let gradients = slice.worker.gradients(piece.place)
       kernel.backwardWeights(
@@ -134,6 +127,14 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
         dBias: bias.map { gradients + $0.offset }, adds: piece.place.adds, samples: piece.count, slice.kernels)
       slice.worker.merge(piece.place, weight.range)
       if let bias { slice.worker.merge(piece.place, bias.range) }
+    }
+    // Last, so that the cache still has it where it is read next.
+    if let dx = slice.inputGradient(self, 0) {
+      let weight = backwardWeight.map { UnsafePointer($0) } ?? slice.parameter(weight)
+      forEachCall(slice, whole: kernel.backwardDataTakesAnyCount) { start, count in
+        kernel.backwardData(
+          dy + start * yStride, weight: weight, dx: dx + start * xStride, samples: count, slice.kernels)
+      }
     }
   }
 
