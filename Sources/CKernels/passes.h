@@ -13,6 +13,20 @@ INLINE void NAME(transform_inputs)(
   }
 }
 
+// Lets some tiles' pixels come into the second-level cache while products keep the processor busy.
+INLINE void NAME(prefetch_tiles)(
+    int tile, const grid *g, long first, long end, const float *image, int channels, int height, int width) {
+  for (long t = first; t < min(end, g->tiles); t++) {
+    const place p = place_of(g, t);
+    for (int c = 0; c < channels; c += LANES) {
+      const float *row = image + ((long)p.sample * channels + c) * height * width;
+      row += ((long)p.row * width + p.column) * LANES;
+      UNROLL for (int i = 0; i < tile; i++, row += (long)width * LANES)
+        UNROLL for (int j = 0; j < tile; j++) __builtin_prefetch(row + j * LANES, 0, 2);
+    }
+  }
+}
+
 INLINE void NAME(forward_tiles)(
     int tile, const winograd_shape *s, const float *x, const float *weight, int transposed, const float *bias,
     float *y, int samples, float *scratch) {
@@ -38,10 +52,16 @@ INLINE void NAME(forward_tiles)(
                   chunk + j / (2 * LANES) * 2 * LANES * count + i * 2 * LANES + j % (2 * LANES), k.weight_apart);
             }
         }
-        for (int i = 0; i < points; i++)
+        for (int i = 0; i < points; i++) {
+          // Outputs have long left the cache; a gradient's place, the slice's own, has not.
+          if (o == 0 && c == 0 && !transposed)
+            NAME(prefetch_tiles)(
+                tile, &g, first + tiles * i / points, first + tiles * (i + 1) / points, y, outputs, s->output_height,
+                s->output_width);
           NAME(multiply)(
               v + i * k.input_apart + c * k.tiles, k.chunk, 1, chunk + i * k.weight_apart, count * 2 * LANES,
               2 * LANES, m + i * k.output_apart, 2 * LANES, k.panel, tiles, panel, count, c > 0);
+        }
         // With one block of tiles a chunk is used once, and the next one can take its place in the cache.
         if (k.tiles < g.tiles) chunk += points * k.weight_apart;
       }
@@ -81,10 +101,16 @@ INLINE void NAME(backward_weights_tiles)(
     }
     for (int o = 0; o < outputs; o += k.panel) {
       const int panel = (int)min(k.panel, outputs - o);
-      for (int i = 0; i < points; i++)
+      // Inputs may be read for the first time since the forward pass.
+      const long next = first + k.tiles;
+      for (int i = 0; i < points; i++) {
+        if (o == 0)
+          NAME(prefetch_tiles)(
+              tile, &g, next + k.tiles * i / points, next + k.tiles * (i + 1) / points, x, inputs, s->height, s->width);
         NAME(multiply)(
             v + i * k.input_apart, 1, inputs, w + i * k.output_apart + o, 2 * LANES, outputs, u + i * k.weight_apart,
             2 * LANES, k.panel, inputs, panel, tiles, first > 0);
+      }
       if (first + tiles < g.tiles) continue;
       for (int j = 0; j < panel; j += LANES)
         for (int c = 0; c < inputs; c++) {
