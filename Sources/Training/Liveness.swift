@@ -187,7 +187,8 @@ struct Liveness: Sendable {
   /// read the one before it writes the other: what is written is then in the cache, and less memory passes through it.
   private mutating func inheritGradients(in segment: Int) {
     let operations = differentiated(in: segment)
-    /// The numbers of the operations that make a value, or an alias with its gradient, or that read it.
+    /// The numbers of the operations that make a value, and of those that read it; as the backward pass visits the last one
+    /// first, the first reader's number of a gradient is the largest.
     func producers(_ root: Int) -> [Int] {
       operations.indices.filter { gradientRoot(operations[$0].output) == root }
     }
@@ -195,21 +196,19 @@ struct Liveness: Sendable {
       operations.indices.filter { operations[$0].inputs.contains { gradientRoot($0) == root } }
     }
     let (found, left) = keptGradients(of: segment)
-    var given = Set<Int>()
+    var taken = Set<Int>()
     for value in left where !found.contains(value) {
       let root = gradientRoot(value)
       guard let firstWriter = readers(root).max() else { continue }
-      let heir = found.first { other in
-        let otherRoot = gradientRoot(other)
-        guard other.layout.sampleStride == value.layout.sampleStride, !given.contains(otherRoot),
-          let lastReader = producers(otherRoot).min()
+      let giver = found.first { other in
+        guard other.layout.sampleStride == value.layout.sampleStride, !taken.contains(gradientRoot(other)),
+          let lastReader = producers(gradientRoot(other)).min()
         else { return false }
         return firstWriter < lastReader || (firstWriter == lastReader && operations[lastReader].backwardWorksInPlace)
       }
-      if let heir {
-        given.insert(gradientRoot(heir))
-        inherited[root] = gradientRoot(heir)
-      }
+      guard let giver else { continue }
+      inherited[root] = gradientRoot(giver)
+      taken.insert(gradientRoot(giver))
     }
   }
 
