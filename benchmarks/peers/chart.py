@@ -2,7 +2,7 @@
 
 from html import escape
 
-WIDTH, LEFT, RIGHT, BAR, GAP = 860, 240, 130, 20, 12
+WIDTH, LEFT, RIGHT, BAR, GAP = 890, 270, 130, 20, 12
 # Okabe and Ito's palette, told apart by the colour-blind.
 COLOURS = {"first": "#999999", "other": "#56B4E9", "lockstep": "#D55E00"}
 
@@ -32,11 +32,13 @@ def bars(rows, facts):
                 f' ({row["ratio_to_first"]:.2f}x)</text>')
             y += BAR
         y += GAP
-    caption = (f'{facts["cpu"]}, {facts["cpus"]} CPUs, PyTorch {facts["torch"]}, JAX {facts["jax"]}, {facts["date"]},'
-               f' commit {facts["commit"]}; ranks x threads; medians of alternating rounds')
+    captions = [f'{facts["cpu"]}, {facts["cpus"]} CPUs, PyTorch {facts["torch"]}, JAX {facts["jax"]}, {facts["date"]},'
+                f' commit {facts["commit"]}', "ranks x threads; medians of alternating rounds"]
+    footer = "".join(f'<text x="16" y="{y + 20 * line}">{escape(caption)}</text>'
+                     for line, caption in enumerate(captions, 1))
     style = ("text{font:13px sans-serif;fill:#222}.title{font-weight:bold}.name{text-anchor:end}"
              "@media(prefers-color-scheme:dark){svg{background:#111}text{fill:#ddd}}")
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + 40}"'
-            f' viewBox="0 0 {WIDTH} {y + 40}"><style>{style}</style>'
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + 60}"'
+            f' viewBox="0 0 {WIDTH} {y + 60}"><style>{style}</style>'
             f'<text x="16" y="28" class="title">Training throughput, images per second</text>{"".join(parts)}'
-            f'<text x="16" y="{y + 20}">{escape(caption)}</text></svg>\n')
+            f'{footer}</svg>\n')
