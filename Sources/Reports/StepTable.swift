@@ -38,7 +38,7 @@ public struct StepTable: Encodable, Sendable {
   /// oneDNN's version.
   let library: String
   let images_per_second: Double
-  /// (Largest - smallest) / median of the steps' seconds.
+  /// (Largest - smallest) / mean of the middle half of the steps' seconds.
   let spread: Double
   let step_ms: Double
   let kernels_ms: Double
