@@ -135,7 +135,8 @@ private struct Draft {
     min(a.lowerBound, b.lowerBound)..<max(a.upperBound, b.upperBound)
   }
 
-  /// Cuts a shard where a slice is full or a group of samples ends. A shard without samples is one piece.
+  /// Cuts a shard where a group of samples ends, and what is left into as few slices as hold it, as equal as can be. A shard
+  /// without samples is one piece.
   private static func cuts(
     _ partition: BatchPartition, _ shard: Int, _ samples: Range<Int>, _ sliceSize: Int
   ) -> [Range<Int>] {
@@ -144,8 +145,9 @@ private struct Draft {
     var start = samples.lowerBound
     while start < samples.upperBound {
       let ends = partition.groups.map { $0.groups[$0.group(of: start, shard: shard)].samples.upperBound }
-      let end = min(start + sliceSize, samples.upperBound, ends.min() ?? .max)
-      cuts.append(start..<end)
+      let end = min(samples.upperBound, ends.min() ?? .max)
+      let count = (end - start + sliceSize - 1) / sliceSize
+      cuts += (0..<count).map { start + (end - start) * $0 / count..<start + (end - start) * ($0 + 1) / count }
       start = end
     }
     return cuts

@@ -3,8 +3,8 @@ import Tensors
 
 /// How many samples go through a segment at once.
 enum SliceSize {
-  /// What a slice's activations may fill: measured (`lockstep tune`), a little more than the second-level cache.
-  private static let cacheBytes = 2 << 20
+  /// What a slice's activations may fill: measured (`lockstep bench step`), a little more than the second-level cache.
+  private static let cacheBytes = 1280 << 10
   /// How many times the activations of a slice must outweigh the weights, which every call reads and transforms anew.
   private static let weightFactor = 16
 

@@ -66,6 +66,18 @@ import Training
     }
   }
 
+  /// A shard is cut into as few slices as hold it, as equal as can be.
+  @Test func slicesAreEqual() throws {
+    let whole = Case(count: 128, shards: 8, ranks: 1, threads: 2, statistics: [])
+    let groups = Case(count: 128, shards: 8, ranks: 1, threads: 2, statistics: [.ghost(32)])
+    for (_, _, route) in try routes(whole, sliceSizes: [7, 15, 16, 40]) + routes(groups, sliceSizes: [7, 15, 16, 40]) {
+      let counts = route.segments.map { segment in segment.slices.map(\.count).sorted() }
+      #expect(counts[0] == [5, 5, 5, 5, 5, 5, 5, 5, 6, 6, 6, 6])
+      #expect(counts[1] == [8, 8, 8, 8, 8, 8, 8, 8] && counts[2] == [16, 16, 16, 16])
+      #expect(counts[3] == [32, 32])
+    }
+  }
+
   /// Played with sets of shards in the place of gradients, the places leave the nodes of the shard tree.
   @Test(arguments: cases) func placesFollowTheTree(_ c: Case) throws {
     let sizes = [1, 1, 3, 3, 7, 7, 1000, 1000]
