@@ -30,6 +30,16 @@ static inline place place_of(const grid *g, long number) {
       (int)(number / (g->rows * g->columns)), in_sample / g->columns * g->tile, in_sample % g->columns * g->tile};
 }
 
+// Brings some lines of the first stretch that has any into the second-level cache; returns that stretch.
+static inline stretch *read_ahead(stretch *s, int lines) {
+  while (s->end && s->next >= s->end) s++;
+  if (!s->end) return s;
+  const char *line = s->next;
+  for (int i = 0; i < lines; i++, line += 64) __builtin_prefetch(line, 0, 2);
+  s->next = line;
+  return s;
+}
+
 // A point's matrices are this many Floats longer than they need to be, so that the points of a tile do not fall into the
 // same set of the cache.
 enum { skew = 16 };

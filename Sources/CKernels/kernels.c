@@ -70,8 +70,8 @@ void bfloat16_expand(int block, const uint16_t *kept, float *y, ptrdiff_t count)
 
 void winograd_forward(
     const winograd_shape *shape, const float *x, const float *weight, int transposed, const float *bias, float *y,
-    int samples, float *scratch) {
-  CHOOSE(forward, shape->block)(shape, x, weight, transposed, bias, y, samples, scratch);
+    int samples, float *scratch, stretch *ahead) {
+  CHOOSE(forward, shape->block)(shape, x, weight, transposed, bias, y, samples, scratch, ahead);
 }
 
 void winograd_backward_weights(

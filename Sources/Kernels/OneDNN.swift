@@ -143,6 +143,8 @@ package final class KernelContext: @unchecked Sendable {
   private var scratchpad = AlignedBuffer<UInt8>(count: 0)
   private var areas: [AlignedBuffer<Float>] = []
   private var bindings: [Binding?] = []
+  /// What this worker reads next, when it is done with the slice at hand.
+  package let ahead = ReadAhead()
 
   /// A primitive's arguments as this worker's memory objects.
   private final class Binding {

@@ -43,12 +43,13 @@ final class WinogradConvolution: ConvolutionPass {
   ) {
     let scratch = withUnsafePointer(to: shape) { context.area(0, winograd_scratch($0, Int32(samples))) }
     let bias = hasBias ? bias : nil
+    let ahead = context.ahead.stretches
     withUnsafePointer(to: shape) { shape in
       switch kind {
       case .forward:
-        winograd_forward(shape, x, weight, 0, bias, UnsafeMutablePointer(mutating: y), Int32(samples), scratch)
+        winograd_forward(shape, x, weight, 0, bias, UnsafeMutablePointer(mutating: y), Int32(samples), scratch, ahead)
       case .backwardData:
-        winograd_forward(shape, y, weight, 1, nil, UnsafeMutablePointer(mutating: x), Int32(samples), scratch)
+        winograd_forward(shape, y, weight, 1, nil, UnsafeMutablePointer(mutating: x), Int32(samples), scratch, ahead)
       case .backwardWeights:
         winograd_backward_weights(
           shape, x, y, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias), adds ? 1 : 0,

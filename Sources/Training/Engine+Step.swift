@@ -83,7 +83,9 @@ extension Engine {
       // Evaluation looks at no batch statistics, only at the loss, where the last segment ends.
       let meets = worker.mode == .training || number == plan.segments.count - 1
       if meets { for meeting in segment.forwardMeetings { meeting.open(worker) } }
-      for slice in worker.route.segments[number].slices where slice.count > 0 {
+      let slices = worker.route.segments[number].slices
+      for (index, slice) in slices.enumerated() where slice.count > 0 {
+        segment.forwardInputs.readAhead(of: slices, behind: index)
         convert(segment, slice) { $0.expandInputs(slice) }
         for operation in segment.operations {
           operation.forward(slice)
@@ -103,7 +105,8 @@ extension Engine {
       let route = worker.route.segments[number]
       placeGradients(ofSegment: number, worker)
       for meeting in segment.backwardMeetings { meeting.open(worker) }
-      for slice in route.slices {
+      for (index, slice) in route.slices.enumerated() {
+        segment.backwardInputs.readAhead(of: route.slices, behind: index)
         if slice.count > 0 { backward(slice, segment) } else { zeroGradients(slice, segment) }
       }
       if number > 0 { prepareBackward(number - 1, worker) }

@@ -24,10 +24,13 @@ package struct Plan: Sendable {
     package let parameters: Range<Int>
     /// What bf16 training does around the operations; nil in fp32.
     let conversions: Conversions?
+    package let forwardInputs: KeptInputs
+    package let backwardInputs: KeptInputs
 
     fileprivate init(
       _ operations: [any Operation], differentiated: [any Operation], recomputed: [any Operation],
-      sliceSize: Int, parameters: Range<Int>, conversions: Conversions?, _ target: CompileTarget
+      inputs: (forward: KeptInputs, backward: KeptInputs), conversions: Conversions?, sliceSize: Int,
+      parameters: Range<Int>, _ target: CompileTarget
     ) {
       func meetings(_ operations: [any Operation], forward: Bool) -> [Meeting] {
         let participants = operations.compactMap { $0 as? any MeetingParticipant }
@@ -38,7 +41,9 @@ package struct Plan: Sendable {
       self.recomputed = recomputed
       forwardMeetings = meetings(operations, forward: true)
       backwardMeetings = meetings(differentiated, forward: false)
-      (self.sliceSize, self.parameters, self.conversions) = (sliceSize, parameters, conversions)
+      self.conversions = conversions
+      (forwardInputs, backwardInputs) = inputs
+      (self.sliceSize, self.parameters) = (sliceSize, parameters)
     }
   }
 
@@ -95,8 +100,9 @@ package struct Plan: Sendable {
       segments.append(
         Segment(
           operations, differentiated: liveness.differentiated(in: number), recomputed: liveness.recomputed(in: number),
-          sliceSize: sliceSizes[number], parameters: start..<offset,
-          conversions: precision == .bfloat16 ? Conversions(liveness, segment: number) : nil, target))
+          inputs: KeptInputs.inputs(of: number, liveness, precision),
+          conversions: precision == .bfloat16 ? Conversions(liveness, segment: number) : nil,
+          sliceSize: sliceSizes[number], parameters: start..<offset, target))
     }
     self.segments = segments
     self.parameters = parameters

@@ -107,6 +107,50 @@ import Testing
     for cut in 1..<samples { #expect(forward(0, cut) + forward(cut, samples - cut) == whole, "cut after \(cut)") }
   }
 
+  /// What is named to be read ahead changes no bits; it is read in order, by each product some, and no more than there is.
+  @Test(arguments: [2, 4]) func readsAhead(tile: Int) throws {
+    let samples = 9
+    let layout = ActivationLayout(
+      shape: SampleShape(channels: 16, height: 10, width: 7), block: InstructionSet.channelBlock)
+    let geometry = ConvolutionGeometry(
+      input: layout, output: layout, kernelHeight: 3, kernelWidth: 3, stride: 1, padding: 1, dilation: 1, groups: 1,
+      hasBias: false)
+    let kernel = ConvolutionKernel(
+      geometry, ConvolutionAlgorithms(.winograd(tile: tile)), samples: samples, needsInputGradient: true)
+    let context = KernelContext()
+    let x = BlockedArray(LayerRun.random(samples * layout.shape.count, number: 0), layout)
+    let weight = AlignedBuffer<Float>(count: kernel.weightLayout.count)
+    kernel.weightLayout.pack(LayerRun.random(16 * 16 * 9, number: 1), to: weight.start, context)
+    let backwardWeight = AlignedBuffer<Float>(count: kernel.backwardWeightCount)
+    kernel.prepareBackward(weight.start, into: backwardWeight.start, context)
+    func passes() -> [UInt32] {
+      let (y, dx) = (
+        AlignedBuffer<Float>(count: samples * layout.sampleStride),
+        AlignedBuffer<Float>(count: samples * layout.sampleStride)
+      )
+      kernel.forward(x.start, weight: weight.start, bias: nil, y: y.start, samples: samples, context)
+      kernel.backwardData(
+        x.start, weight: kernel.backwardWeightCount > 0 ? backwardWeight.start : weight.start, dx: dx.start,
+        samples: samples, context)
+      return [y, dx].flatMap(\.elements).map(\.bitPattern)
+    }
+    let expected = passes()
+    let memory = AlignedBuffer<UInt8>(count: 1 << 20)
+    context.ahead.add(memory.start, bytes: 100)
+    context.ahead.add(memory.start + 100, bytes: 0)
+    context.ahead.add(memory.start + 100, bytes: memory.count - 100)
+    #expect(context.ahead.remaining.map(\.count) == [100, memory.count - 100])
+    for _ in 0..<100 {
+      guard let rest = context.ahead.remaining.last?.count else { break }
+      #expect(passes() == expected)
+      try #require(context.ahead.remaining.count <= 1 && context.ahead.remaining.last?.count ?? 0 < rest)
+    }
+    #expect(context.ahead.remaining.isEmpty)
+    context.ahead.add(memory.start, bytes: 100)
+    context.ahead.forget()
+    #expect(context.ahead.remaining.isEmpty)
+  }
+
   /// The definition, by loops.
   private func reference(
     _ c: Case, _ xShape: SampleShape, _ yShape: SampleShape, _ x: [Float], _ dy: [Float], _ weight: [Float],

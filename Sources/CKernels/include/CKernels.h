@@ -5,6 +5,15 @@
 /// Kernels in C, because Swift has no words for instructions beyond the baseline: compiled for AVX-512, for AVX2, and for
 /// any processor, and chosen at run time. All run on the calling thread.
 
+// MARK: - Reading ahead
+
+/// Memory that other kernels will read soon. One that computes more than it reads brings it into the second-level cache, bit
+/// by bit, and moves `next` on.
+typedef struct {
+  const char *next;
+  const char *end;
+} stretch;
+
 // MARK: - Matrix products
 
 /// Where a matrix of Floats lies: row-major, the transpose of that, or in strips of 2 `block` columns, the last one half as
@@ -94,9 +103,11 @@ size_t winograd_scratch(const winograd_shape *shape, int samples);
 ///
 /// If `transposed`, the shape describes the gradient's way: its inputs are the convolution's outputs, its padding is
 /// 2 - padding, and the weight is [inputs/b, outputs/b, 3, 3, b of inputs, b of outputs], taken as its own mirror image.
+///
+/// Reads ahead what `ahead` lists, up to an empty stretch.
 void winograd_forward(
     const winograd_shape *shape, const float *x, const float *weight, int transposed, const float *bias, float *y,
-    int samples, float *scratch);
+    int samples, float *scratch, stretch *ahead);
 
 /// d_weight = x correlated with dy; d_bias = the sum of dy (unless that is null). Added to what is there if it `adds`.
 void winograd_backward_weights(
