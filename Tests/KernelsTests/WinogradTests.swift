@@ -84,15 +84,22 @@ import Testing
     }
   }
 
-  /// A sample has the same bits in any company: slices may be cut anywhere.
-  @Test(arguments: [2, 4]) func samplesDoNotDependOnTheirNumber(tile: Int) {
-    let (samples, block) = (9, InstructionSet.channelBlock)
-    let layout = ActivationLayout(shape: SampleShape(channels: 80, height: 10, width: 7), block: block)
+  /// A convolution of images of 10x7 that leaves the shape as it is.
+  private func square(channels: Int, samples: Int, _ tile: Int) -> (ActivationLayout, ConvolutionKernel) {
+    let layout = ActivationLayout(
+      shape: SampleShape(channels: channels, height: 10, width: 7), block: InstructionSet.channelBlock)
     let geometry = ConvolutionGeometry(
       input: layout, output: layout, kernelHeight: 3, kernelWidth: 3, stride: 1, padding: 1, dilation: 1, groups: 1,
       hasBias: false)
     let kernel = ConvolutionKernel(
       geometry, ConvolutionAlgorithms(.winograd(tile: tile)), samples: samples, needsInputGradient: true)
+    return (layout, kernel)
+  }
+
+  /// A sample has the same bits in any company: slices may be cut anywhere.
+  @Test(arguments: [2, 4]) func samplesDoNotDependOnTheirNumber(tile: Int) {
+    let samples = 9
+    let (layout, kernel) = square(channels: 80, samples: samples, tile)
     let context = KernelContext()
     let x = BlockedArray(LayerRun.random(samples * layout.shape.count, number: 0), layout)
     let weight = AlignedBuffer<Float>(count: kernel.weightLayout.count)
@@ -110,13 +117,7 @@ import Testing
   /// What is named to be read ahead changes no bits; it is read in order, by each product some, and no more than there is.
   @Test(arguments: [2, 4]) func readsAhead(tile: Int) throws {
     let samples = 9
-    let layout = ActivationLayout(
-      shape: SampleShape(channels: 16, height: 10, width: 7), block: InstructionSet.channelBlock)
-    let geometry = ConvolutionGeometry(
-      input: layout, output: layout, kernelHeight: 3, kernelWidth: 3, stride: 1, padding: 1, dilation: 1, groups: 1,
-      hasBias: false)
-    let kernel = ConvolutionKernel(
-      geometry, ConvolutionAlgorithms(.winograd(tile: tile)), samples: samples, needsInputGradient: true)
+    let (layout, kernel) = square(channels: 16, samples: samples, tile)
     let context = KernelContext()
     let x = BlockedArray(LayerRun.random(samples * layout.shape.count, number: 0), layout)
     let weight = AlignedBuffer<Float>(count: kernel.weightLayout.count)
