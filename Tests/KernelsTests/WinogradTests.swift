@@ -84,8 +84,10 @@ import Testing
     }
   }
 
-  /// A convolution of images of 10x7 that leaves the shape as it is.
-  private func square(channels: Int, samples: Int, _ tile: Int) -> (ActivationLayout, ConvolutionKernel) {
+  /// A convolution of images of 10x7 that leaves the shape as it is, with random inputs and a random weight.
+  private func square(channels: Int, samples: Int, _ tile: Int, _ context: KernelContext) -> (
+    layout: ActivationLayout, kernel: ConvolutionKernel, x: BlockedArray, weight: AlignedBuffer<Float>
+  ) {
     let layout = ActivationLayout(
       shape: SampleShape(channels: channels, height: 10, width: 7), block: InstructionSet.channelBlock)
     let geometry = ConvolutionGeometry(
@@ -93,17 +95,16 @@ import Testing
       hasBias: false)
     let kernel = ConvolutionKernel(
       geometry, ConvolutionAlgorithms(.winograd(tile: tile)), samples: samples, needsInputGradient: true)
-    return (layout, kernel)
+    let x = BlockedArray(LayerRun.random(samples * layout.shape.count, number: 0), layout)
+    let weight = AlignedBuffer<Float>(count: kernel.weightLayout.count)
+    kernel.weightLayout.pack(LayerRun.random(channels * channels * 9, number: 1), to: weight.start, context)
+    return (layout, kernel, x, weight)
   }
 
   /// A sample has the same bits in any company: slices may be cut anywhere.
   @Test(arguments: [2, 4]) func samplesDoNotDependOnTheirNumber(tile: Int) {
-    let samples = 9
-    let (layout, kernel) = square(channels: 80, samples: samples, tile)
-    let context = KernelContext()
-    let x = BlockedArray(LayerRun.random(samples * layout.shape.count, number: 0), layout)
-    let weight = AlignedBuffer<Float>(count: kernel.weightLayout.count)
-    kernel.weightLayout.pack(LayerRun.random(80 * 80 * 9, number: 1), to: weight.start, context)
+    let (samples, context) = (9, KernelContext())
+    let (layout, kernel, x, weight) = square(channels: 80, samples: samples, tile, context)
     func forward(_ first: Int, _ count: Int) -> [UInt32] {
       let y = AlignedBuffer<Float>(count: count * layout.sampleStride)
       kernel.forward(
@@ -116,12 +117,8 @@ import Testing
 
   /// What is named to be read ahead changes no bits; it is read in order, by each product some, and no more than there is.
   @Test(arguments: [2, 4]) func readsAhead(tile: Int) throws {
-    let samples = 9
-    let (layout, kernel) = square(channels: 16, samples: samples, tile)
-    let context = KernelContext()
-    let x = BlockedArray(LayerRun.random(samples * layout.shape.count, number: 0), layout)
-    let weight = AlignedBuffer<Float>(count: kernel.weightLayout.count)
-    kernel.weightLayout.pack(LayerRun.random(16 * 16 * 9, number: 1), to: weight.start, context)
+    let (samples, context) = (9, KernelContext())
+    let (layout, kernel, x, weight) = square(channels: 16, samples: samples, tile, context)
     let backwardWeight = AlignedBuffer<Float>(count: kernel.backwardWeightCount)
     kernel.prepareBackward(weight.start, into: backwardWeight.start, context)
     func passes() -> [UInt32] {

@@ -95,6 +95,25 @@ import Training
     }
   }
 
+  /// Kept inputs are on the way forward what a batch norm takes; on the way back also what the segment's own convolutions
+  /// have made and, if it is kept, what they take.
+  @Test func keptInputsOfResNet20() throws {
+    let network = try resnet20()
+    let plan = try plan(network, batchSizes: [128], shards: 8, grid: WorkerGrid(ranks: 1, threads: 1))
+    func names(_ inputs: KeptInputs) -> [String] {
+      inputs.values.map { value in network.operations.first { $0.output == value }?.name ?? "input" }
+    }
+    let forward = plan.segments.map { names($0.forwardInputs) }
+    let backward = plan.segments.map { names($0.backwardInputs) }
+    #expect(forward[0].isEmpty && backward[0] == ["conv1"])
+    #expect(forward[1] == ["conv1"] && backward[1] == ["conv1", "layer1.0.conv1"])
+    #expect(forward[2] == ["layer1.0.conv1"] && backward[2] == ["layer1.0.conv1", "layer1.0.conv2"])
+    // Of a chain of blocks one is kept between two that are computed again.
+    #expect(forward[3] == ["bn1", "layer1.0.conv2"])
+    #expect(backward[3] == ["layer1.0.conv2", "layer1.0.bn2", "layer1.1.conv1"])
+    #expect(backward[7].prefix(2) == ["layer1.1.bn2", "layer1.2.conv2"])
+  }
+
   /// What decides bits depends on the batch and its shards, not on who computes them.
   @Test func slicesDoNotDependOnTheGrid() throws {
     let grids = [(1, 1), (1, 2), (2, 1), (4, 2)].map { WorkerGrid(ranks: $0, threads: $1) }
