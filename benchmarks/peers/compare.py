@@ -7,9 +7,10 @@ Prints a table as it goes, and at the end writes one JSON line per contestant an
     python compare.py --output benchmarks/results        also write peers.jsonl and peers.svg there
 
 Sections:
-  step     training steps on all CPUs of one process, fp32: PyTorch in the better of its memory formats, eager or compiled,
-           whichever a first run shows to be fastest; images per second, and the peak of memory
-  bf16     the same in bf16: PyTorch's autocast, in the fastest of the same configurations, and PyTorch and Lockstep in fp32
+  step     training steps on all CPUs of one process, fp32: PyTorch in either memory format, eager or compiled: the two
+           that a first run shows to be fastest take part, and the faster one counts; images per second, and the peak of
+           memory
+  bf16     the same in bf16: PyTorch's autocast, chosen in the same way, and PyTorch and Lockstep in fp32
   ranks    2 ranks of one thread: sync batch norm against DDP with a hand-made one, against DDP with local batch norm, and
            against JAX on one XLA device of 2 CPUs, where batch norm is over the whole batch (not for images of 224x224)
   sync     what sync costs over local batch norm, on 1 x 2 and 2 x 1 (ranks x threads)
@@ -106,21 +107,23 @@ def together(*measurements):
     return both
 
 
-def alternate(title, contestants, rounds):
+def alternate(title, peers, others, rounds):
     """Measures all contestants in turn, several rounds; medians and spreads of images per second.
 
-    A ratio is the median of the rounds' ratios: what slows the machine down for a while slows both sides of a round.
+    Ratios are to the fastest of the peers, which comes first. A ratio is the median of the rounds' ratios: what slows the
+    machine down for a while slows both sides of a round.
     """
-    found = {name: [] for name in contestants}
+    found = {name: [] for name in (*peers, *others)}
     for _ in range(rounds):
-        for name, measure in contestants.items():
+        for name, measure in {**peers, **others}.items():
             found[name].append(measure())
+    rates_of = {name: [result["images_per_second"] for result in results] for name, results in found.items()}
+    ranked = sorted(peers, key=lambda name: statistics.median(rates_of[name]), reverse=True)
+    first = rates_of[ranked[0]]
     rows = []
-    first = None
-    for name, results in found.items():
-        rates = [result["images_per_second"] for result in results]
+    for name in (*ranked, *others):
+        results, rates = found[name], rates_of[name]
         median = statistics.median(rates)
-        first = first or rates
         memory = [result["peak_memory_bytes"] for result in results if "peak_memory_bytes" in result]
         rows.append({"comparison": title, "contestant": name, "images_per_second": round(median, 1),
                      "spread": round((max(rates) - min(rates)) / median, 3), "rounds": [round(rate, 1) for rate in rates],
@@ -132,15 +135,14 @@ def alternate(title, contestants, rounds):
     return rows
 
 
-def best_pytorch(model, threads, dtype="fp32"):
-    """PyTorch's fastest configuration here, by one run of each."""
+def fast_pytorch(model, threads, dtype="fp32"):
+    """PyTorch's two fastest configurations here, by one run of each: a single run is too noisy to tell them apart."""
     kind = "PyTorch" if dtype == "fp32" else f"PyTorch {dtype}"
     candidates = {f"{kind} {layout}{', compiled' if compiled else ''}": pytorch(model, threads, layout, compiled, dtype)
                   for layout in ("channels_last", "contiguous") for compiled in (False, True)}
     rates = {name: measure()["images_per_second"] for name, measure in candidates.items()}
-    name = max(rates, key=rates.get)
-    print(f"{model}: " + ", ".join(f"{other} {rate:,.1f}" for other, rate in rates.items()), flush=True)
-    return {name: candidates[name]}
+    print(f"{model}: " + ", ".join(f"{name} {rate:,.1f}" for name, rate in rates.items()), flush=True)
+    return {name: candidates[name] for name in sorted(rates, key=rates.get, reverse=True)[:2]}
 
 
 def default_shards(model):
@@ -152,31 +154,32 @@ def sections(arguments):
     binary, rounds, cpus = arguments.lockstep, arguments.rounds, len(os.sched_getaffinity(0))
     for model in arguments.models:
         if "step" in arguments.sections:
-            yield from alternate(f"{model}, 1 x {cpus}", {
-                **best_pytorch(model, cpus), "Lockstep": lockstep(binary, model, 1, cpus)}, rounds)
+            yield from alternate(
+                f"{model}, 1 x {cpus}", fast_pytorch(model, cpus), {"Lockstep": lockstep(binary, model, 1, cpus)}, rounds)
         if "bf16" in arguments.sections:
-            yield from alternate(f"{model}, bf16, 1 x {cpus}", {
-                **best_pytorch(model, cpus, "bf16"), **best_pytorch(model, cpus),
-                "Lockstep fp32": lockstep(binary, model, 1, cpus),
+            yield from alternate(f"{model}, bf16, 1 x {cpus}", fast_pytorch(model, cpus, "bf16"), {
+                **fast_pytorch(model, cpus), "Lockstep fp32": lockstep(binary, model, 1, cpus),
                 "Lockstep bf16": lockstep(binary, model, 1, cpus, "--precision", "bf16")}, rounds)
         if "ranks" in arguments.sections:
-            yield from alternate(f"{model}, 2 x 1, sync", {
-                "PyTorch DDP, hand-made sync": ddp(model, True), "PyTorch DDP, local": ddp(model, False),
-                **({"JAX, whole batch": jax(model)} if model in JAX_MODELS else {}), "Lockstep, sync": lockstep(binary, model, 2, 1)}, rounds)
+            yield from alternate(f"{model}, 2 x 1, sync", {"PyTorch DDP, hand-made sync": ddp(model, True)}, {
+                "PyTorch DDP, local": ddp(model, False), **({"JAX, whole batch": jax(model)} if model in JAX_MODELS else {}),
+                "Lockstep, sync": lockstep(binary, model, 2, 1)}, rounds)
         if "sync" in arguments.sections:
             for ranks, threads in ((1, 2), (2, 1)):
-                yield from alternate(f"{model}, {ranks} x {threads}", {
-                    "local": lockstep(binary, model, ranks, threads, "--batch-norm", "local"),
-                    "sync": lockstep(binary, model, ranks, threads)}, rounds)
+                yield from alternate(
+                    f"{model}, {ranks} x {threads}", {"local": lockstep(binary, model, ranks, threads, "--batch-norm", "local")},
+                    {"sync": lockstep(binary, model, ranks, threads)}, rounds)
         if "scaling" in arguments.sections:
-            yield from alternate(f"{model}, scaling", {
-                "two runs of 1 x 1 at once": together(*(lockstep(binary, model, 1, 1, cpus=str(cpu)) for cpu in (0, 1))),
+            apart = (lockstep(binary, model, 1, 1, cpus=str(cpu)) for cpu in (0, 1))
+            yield from alternate(f"{model}, scaling", {"two runs of 1 x 1 at once": together(*apart)}, {
                 "1 x 1": lockstep(binary, model, 1, 1), "1 x 2": lockstep(binary, model, 1, 2),
                 "2 x 1": lockstep(binary, model, 2, 1)}, rounds)
         if "shards" in arguments.sections:
-            yield from alternate(f"{model}, shards", {
-                f"{count} shards": lockstep(binary, model, 1, cpus, "--shards", str(count))
-                for count in sorted((2, 4, 8, 16), key=lambda count: count != default_shards(model))}, rounds)
+            runs = {count: {f"{count} shards": lockstep(binary, model, 1, cpus, "--shards", str(count))}
+                    for count in (default_shards(model), 2, 4, 8, 16)}
+            default, *others = runs.values()
+            yield from alternate(
+                f"{model}, shards", default, {name: run for other in others for name, run in other.items()}, rounds)
 
 
 def circumstances(arguments):
