@@ -1,4 +1,5 @@
 #include "CKernels.h"
+#include "bfloat16.h"
 #include "blocking.h"
 
 // The kernels are written once, for vectors of LANES Floats, and compiled for each set of instructions.
@@ -10,6 +11,7 @@
 #define LOAD(address) (*(const VEC *)(address))
 #define STORE(address, value) (*(VEC *)(address) = (value))
 #define MASK NAME(mask)
+#define HALVES NAME(halves)
 #define SELECT(which, a, b) ((VEC)(((MASK)(a) & (which)) | ((MASK)(b) & ~(which))))
 #define UNROLL _Pragma("clang loop unroll(full)")
 // Keeps the compiler from carrying dozens of addresses from one patch to the next.
@@ -99,24 +101,24 @@ void max_pooling_backward(
   CHOOSE(pool_backward, shape->block)(shape, x, y, dy, dx, samples);
 }
 
-void channel_moments(const norm_shape *shape, const float *x, int samples, double *sums) {
+void channel_moments(const norm_shape *shape, activation x, int samples, double *sums) {
   CHOOSE(moments, shape->block)(shape, x, samples, sums);
 }
 
 void channel_gradient_sums(
-    const norm_shape *shape, const float *dy, const float *y, const float *x, const float *mean, float *dz,
-    float *dz_again, int samples, double *sums) {
+    const norm_shape *shape, const float *dy, activation y, activation x, const float *mean, activation dz,
+    activation dz_again, int samples, double *sums) {
   CHOOSE(gradient_sums, shape->block)(shape, dy, y, x, mean, dz, dz_again, samples, sums);
 }
 
 void normalize_forward(
-    const norm_shape *shape, const float *x, const float *mean, const float *scale, const float *bias,
-    const float *residual, int rectifies, float *y, int samples) {
+    const norm_shape *shape, activation x, const float *mean, const float *scale, const float *bias,
+    activation residual, int rectifies, activation y, int samples) {
   CHOOSE(normalize, shape->block)(shape, x, mean, scale, bias, residual, rectifies, y, samples);
 }
 
 void normalize_backward(
-    const norm_shape *shape, const float *dz, const float *x, const float *mean, const float *scale, const float *shift,
+    const norm_shape *shape, activation dz, activation x, const float *mean, const float *scale, const float *shift,
     const float *slope, int scales_last, float *dx, int samples) {
   CHOOSE(normalize_backward, shape->block)(
       shape, dz, x, mean, scale, shift, slope, scales_last, dx, samples);

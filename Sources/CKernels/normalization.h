@@ -15,26 +15,49 @@ enum { NAME(run) = 256 };
 
 #define FOR_EACH_PIXEL(start) for (long p = (start); p < (start) + plane; p += LANES)
 
-FUNCTION void NAME(moments)(const norm_shape *s, const float *x, int samples, double *sums) {
+// Does something with an activation of one form; the compiler makes a loop for each form.
+#define BY_FORM(a, ...)                                                                                                \
+  if ((a).halves) IN_FORM(a, 0, (a).halves, __VA_ARGS__)                                                               \
+  else if ((a).floats) IN_FORM(a, (a).floats, 0, __VA_ARGS__)                                                          \
+  else IN_FORM(a, 0, 0, __VA_ARGS__)
+#define IN_FORM(a, floats, halves, ...)                                                                                \
+  {                                                                                                                    \
+    const activation known = {floats, halves};                                                                         \
+    const activation a = known;                                                                                        \
+    __VA_ARGS__;                                                                                                       \
+  }
+#define FLOATS(a) ((activation){(a).floats, 0})
+#define HALVES_OF(a) ((activation){0, (a).halves})
+
+#define IS_THERE(a) ((a).floats || (a).halves)
+#define AT(a, p) ((a).halves ? EXPANDED((a).halves + (p)) : LOAD((a).floats + (p)))
+#define PUT(a, p, v)                                                                                                   \
+  {                                                                                                                    \
+    if ((a).floats) STORE((a).floats + (p), v);                                                                        \
+    if ((a).halves) KEEP((a).halves + (p), v);                                                                         \
+  }
+
+INLINE void NAME(moments_of)(const norm_shape *s, activation x, int samples, double *sums) {
   const long plane = (long)s->positions * LANES, sample = plane * (s->channels / LANES), run = 4 * NAME(run) * LANES;
-  for (int c = 0; c < s->channels && samples > 0; c += LANES, x += plane) {
-    const VEC shift = LOAD(x);
+  for (int c = 0; c < s->channels && samples > 0; c += LANES) {
+    const long block = c / LANES * plane;
+    const VEC shift = x.halves ? ROUNDED(LOAD(x.floats + block)) : LOAD(x.floats + block);
     DOUBLES sum = {0}, squares = {0};
     for (int n = 0; n < samples; n++)
       for (long first = 0; first < plane; first += run) {
-        const float *at = x + n * sample + first, *const end = x + n * sample + min(first + run, plane);
+        const long start = n * sample + block, end = start + min(first + run, plane);
         VEC a[4] = {{0}}, q[4] = {{0}};
-        for (; at + 4 * LANES <= end; at += 4 * LANES)
-          UNROLL for (int i = 0; i < 4; i++) {
-            const VEC d = LOAD(at + i * LANES) - shift;
-            a[i] += d;
-            q[i] += d * d;
-          }
-        for (; at < end; at += LANES) {
-          const VEC d = LOAD(at) - shift;
-          a[0] += d;
-          q[0] += d * d;
-        }
+#define ADD(i, p)                                                                                                      \
+  {                                                                                                                    \
+    const VEC v = x.halves ? ROUNDED(LOAD(x.floats + (p))) : LOAD(x.floats + (p)), d = v - shift;                      \
+    if (x.halves) KEEP(x.halves + (p), v);                                                                             \
+    a[i] += d;                                                                                                         \
+    q[i] += d * d;                                                                                                     \
+  }
+        long p = start + first;
+        for (; p + 4 * LANES <= end; p += 4 * LANES) UNROLL for (int i = 0; i < 4; i++) ADD(i, p + i * LANES)
+        for (; p < end; p += LANES) ADD(0, p)
+#undef ADD
         sum += WIDEN((a[0] + a[1]) + (a[2] + a[3]));
         squares += WIDEN((q[0] + q[1]) + (q[2] + q[3]));
       }
@@ -45,9 +68,14 @@ FUNCTION void NAME(moments)(const norm_shape *s, const float *x, int samples, do
   }
 }
 
+FUNCTION void NAME(moments)(const norm_shape *s, activation x, int samples, double *sums) {
+  if (x.halves) NAME(moments_of)(s, x, samples, sums);
+  else NAME(moments_of)(s, FLOATS(x), samples, sums);
+}
+
 INLINE void NAME(gradient_sums_of)(
-    const norm_shape *s, const float *dy, const float *y, const float *x, const float *means, float *dz, float *dz_again,
-    int samples, double *sums) {
+    const norm_shape *s, const float *dy, activation y, activation x, const float *means, activation dz,
+    activation dz_again, int samples, double *sums) {
   const long run = 4 * NAME(run) * LANES;
   FOR_EACH_PLANE(s, samples) {
     const VEC mean = LOAD(means + c);
@@ -56,11 +84,12 @@ INLINE void NAME(gradient_sums_of)(
       VEC a[4] = {{0}}, q[4] = {{0}};
 #define ADD(i, p)                                                                                                      \
   {                                                                                                                    \
-    const VEC zero = {0}, d = y ? SELECT(LOAD(y + (p)) <= 0, zero, LOAD(dy + (p))) : LOAD(dy + (p));                    \
-    STORE(dz + (p), d);                                                                                                \
-    if (dz_again) STORE(dz_again + (p), d);                                                                            \
+    const VEC zero = {0}, given = x.halves ? ROUNDED(LOAD(dy + (p))) : LOAD(dy + (p));                                 \
+    const VEC d = IS_THERE(y) ? SELECT(AT(y, p) <= 0, zero, given) : given;                                            \
+    PUT(dz, p, d)                                                                                                      \
+    PUT(dz_again, p, d)                                                                                                \
     a[i] += d;                                                                                                         \
-    q[i] += d * (LOAD(x + (p)) - mean);                                                                                \
+    q[i] += d * (AT(x, p) - mean);                                                                                     \
   }
       long p = first;
       for (; p + 4 * LANES <= end; p += 4 * LANES) UNROLL for (int i = 0; i < 4; i++) ADD(i, p + i * LANES)
@@ -73,53 +102,75 @@ INLINE void NAME(gradient_sums_of)(
 }
 
 FUNCTION void NAME(gradient_sums)(
-    const norm_shape *s, const float *dy, const float *y, const float *x, const float *mean, float *dz, float *dz_again,
-    int samples, double *sums) {
-  if (y && dz_again) NAME(gradient_sums_of)(s, dy, y, x, mean, dz, dz_again, samples, sums);
-  else if (y) NAME(gradient_sums_of)(s, dy, y, x, mean, dz, 0, samples, sums);
-  else if (dz_again) NAME(gradient_sums_of)(s, dy, 0, x, mean, dz, dz_again, samples, sums);
-  else NAME(gradient_sums_of)(s, dy, 0, x, mean, dz, 0, samples, sums);
+    const norm_shape *s, const float *dy, activation y, activation x, const float *mean, activation dz,
+    activation dz_again, int samples, double *sums) {
+#define SUMS(x, dz) NAME(gradient_sums_of)(s, dy, y, x, mean, dz, dz_again, samples, sums)
+  if (x.halves) BY_FORM(y, BY_FORM(dz_again, SUMS(HALVES_OF(x), dz)))
+  else BY_FORM(y, BY_FORM(dz_again, SUMS(FLOATS(x), FLOATS(dz))))
+#undef SUMS
 }
 
 // max(v, 0) = (v + |v|) / 2, exactly; unlike a comparison it keeps NaN, so that a diverged run shows in the loss.
 #define RECTIFIED(v) (.5f * ((v) + (VEC)((MASK)(v) & 0x7fffffff)))
 
 INLINE void NAME(normalize_with)(
-    const norm_shape *s, const float *x, const float *means, const float *scales, const float *biases,
-    const float *residual, int rectifies, float *y, int samples) {
+    const norm_shape *s, activation x, const float *means, const float *scales, const float *biases,
+    activation residual, int rectifies, activation y, int samples) {
   FOR_EACH_PLANE(s, samples) {
     const VEC mean = LOAD(means + c), scale = LOAD(scales + c), bias = LOAD(biases + c);
     FOR_EACH_PIXEL(start) {
       // The mean first, so that a constant channel gives its bias exactly.
-      VEC v = (LOAD(x + p) - mean) * scale + bias;
-      if (residual) v += LOAD(residual + p);
-      STORE(y + p, rectifies ? RECTIFIED(v) : v);
+      VEC v = (AT(x, p) - mean) * scale + bias;
+      if (IS_THERE(residual)) v += AT(residual, p);
+      if (rectifies) v = RECTIFIED(v);
+      if (x.halves) v = ROUNDED(v);
+      PUT(y, p, v)
     }
   }
 }
 
 FUNCTION void NAME(normalize)(
-    const norm_shape *s, const float *x, const float *mean, const float *scale, const float *bias, const float *residual,
-    int rectifies, float *y, int samples) {
-  if (residual && rectifies) NAME(normalize_with)(s, x, mean, scale, bias, residual, 1, y, samples);
-  else if (residual) NAME(normalize_with)(s, x, mean, scale, bias, residual, 0, y, samples);
-  else if (rectifies) NAME(normalize_with)(s, x, mean, scale, bias, 0, 1, y, samples);
-  else NAME(normalize_with)(s, x, mean, scale, bias, 0, 0, y, samples);
+    const norm_shape *s, activation x, const float *mean, const float *scale, const float *bias, activation residual,
+    int rectifies, activation y, int samples) {
+#define NORMALIZE(x, rectifies, y) NAME(normalize_with)(s, x, mean, scale, bias, residual, rectifies, y, samples)
+  if (x.halves && rectifies) BY_FORM(residual, NORMALIZE(HALVES_OF(x), 1, y))
+  else if (x.halves) BY_FORM(residual, NORMALIZE(HALVES_OF(x), 0, y))
+  else if (rectifies) BY_FORM(residual, NORMALIZE(FLOATS(x), 1, FLOATS(y)))
+  else BY_FORM(residual, NORMALIZE(FLOATS(x), 0, FLOATS(y)))
+#undef NORMALIZE
 }
 
-FUNCTION void NAME(normalize_backward)(
-    const norm_shape *s, const float *dz, const float *x, const float *means, const float *scales, const float *shifts,
+INLINE void NAME(normalize_backward_of)(
+    const norm_shape *s, activation dz, activation x, const float *means, const float *scales, const float *shifts,
     const float *slopes, int scales_last, float *dx, int samples) {
   FOR_EACH_PLANE(s, samples) {
     const VEC mean = LOAD(means + c), scale = LOAD(scales + c), shift = LOAD(shifts + c), slope = LOAD(slopes + c);
-    if (scales_last) {
-      FOR_EACH_PIXEL(start) STORE(dx + p, scale * (LOAD(dz + p) - shift - (LOAD(x + p) - mean) * slope));
-    } else {
-      FOR_EACH_PIXEL(start) STORE(dx + p, scale * LOAD(dz + p) - shift - (LOAD(x + p) - mean) * slope);
+    FOR_EACH_PIXEL(start) {
+      const VEC v = scales_last ? scale * (AT(dz, p) - shift - (AT(x, p) - mean) * slope)
+                                : scale * AT(dz, p) - shift - (AT(x, p) - mean) * slope;
+      STORE(dx + p, x.halves ? ROUNDED(v) : v);
     }
   }
 }
 
+FUNCTION void NAME(normalize_backward)(
+    const norm_shape *s, activation dz, activation x, const float *means, const float *scales, const float *shifts,
+    const float *slopes, int scales_last, float *dx, int samples) {
+#define NORMALIZE(form, last)                                                                                          \
+  NAME(normalize_backward_of)(s, form(dz), form(x), means, scales, shifts, slopes, last, dx, samples)
+  if (x.halves) NORMALIZE(HALVES_OF, scales_last);
+  else if (scales_last) NORMALIZE(FLOATS, 1);
+  else NORMALIZE(FLOATS, 0);
+#undef NORMALIZE
+}
+
+#undef BY_FORM
+#undef IN_FORM
+#undef FLOATS
+#undef HALVES_OF
+#undef IS_THERE
+#undef AT
+#undef PUT
 #undef DOUBLES
 #undef WIDEN
 #undef RECTIFIED

@@ -2,6 +2,7 @@
 
 typedef float VEC __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int MASK __attribute__((vector_size(4 * LANES)));
+typedef uint16_t HALVES __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 
 #include "transforms.h"
 #include "products.h"
@@ -9,7 +10,6 @@ typedef int MASK __attribute__((vector_size(4 * LANES)));
 #include "passes.h"
 #include "pooling.h"
 #include "normalization.h"
-#include "bfloat16.h"
 #include "elementwise.h"
 
 #undef TARGET

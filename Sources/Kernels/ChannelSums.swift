@@ -7,26 +7,29 @@ import Tensors
 package enum ChannelSums {
   /// Adds sum(x) and sum(x^2) of every channel to the rows of `sums`; the squares are taken about a shift, so that they do
   /// not cancel when the mean is far larger than the deviation.
+  ///
+  /// - Parameter x: Floats; with a place for 16-bit numbers it is rounded to bf16 first, and put there.
   package static func addMoments(
-    of x: UnsafePointer<Float>, _ layout: ActivationLayout, samples: Int, to sums: UnsafeMutablePointer<Double>
+    of x: Stored, _ layout: ActivationLayout, samples: Int, to sums: UnsafeMutablePointer<Double>
   ) {
-    withUnsafePointer(to: layout.normShape) { channel_moments($0, x, Int32(samples), sums) }
+    withUnsafePointer(to: layout.normShape) { channel_moments($0, x.place, Int32(samples), sums) }
   }
 
   /// dz = dy where y > 0 (everywhere if `y` is nil), and adds sum(dz) and sum(dz (x - mean)) of every channel to the
   /// rows of `sums`.
   ///
   /// - Parameters:
+  ///   - dy: rounded to bf16 first if x is 16-bit numbers.
   ///   - y: the result of the rectifier that follows the normalization, if one does.
   ///   - mean: padded C.
   ///   - copy: where dz is written once more.
   package static func addGradientSums(
-    of dy: UnsafePointer<Float>, y: UnsafePointer<Float>?, x: UnsafePointer<Float>, mean: UnsafePointer<Float>,
-    dz: UnsafeMutablePointer<Float>, copy: UnsafeMutablePointer<Float>? = nil, _ layout: ActivationLayout, samples: Int,
-    to sums: UnsafeMutablePointer<Double>
+    of dy: UnsafePointer<Float>, y: Stored?, x: Stored, mean: UnsafePointer<Float>, dz: Stored, copy: Stored? = nil,
+    _ layout: ActivationLayout, samples: Int, to sums: UnsafeMutablePointer<Double>
   ) {
     withUnsafePointer(to: layout.normShape) {
-      channel_gradient_sums($0, dy, y, x, mean, dz, copy, Int32(samples), sums)
+      channel_gradient_sums(
+        $0, dy, y.place, x.place, mean, dz.place, copy.place, Int32(samples), sums)
     }
   }
 }

@@ -2,39 +2,41 @@ import CKernels
 import Tensors
 
 /// Batch norm's two elementwise passes. Activations: [n, C/b, P, b]; coefficients: padded C.
+///
+/// If x is 16-bit numbers, results are rounded to bf16.
 package enum Normalize {
   /// y = (x - mean) * scale + bias (+ residual), rectified if asked for. NaN stays NaN.
   ///
   /// The mean is subtracted first, so that a constant channel gives its bias exactly.
   package static func forward(
-    _ x: UnsafePointer<Float>, mean: UnsafePointer<Float>, scale: UnsafePointer<Float>, bias: UnsafePointer<Float>,
-    residual: UnsafePointer<Float>?, rectify: Bool, y: UnsafeMutablePointer<Float>, _ layout: ActivationLayout,
-    samples: Int
+    _ x: Stored, mean: UnsafePointer<Float>, scale: UnsafePointer<Float>, bias: UnsafePointer<Float>, residual: Stored?,
+    rectify: Bool, y: Stored, _ layout: ActivationLayout, samples: Int
   ) {
     withUnsafePointer(to: layout.normShape) {
-      normalize_forward($0, x, mean, scale, bias, residual, rectify ? 1 : 0, y, Int32(samples))
+      normalize_forward(
+        $0, x.place, mean, scale, bias, residual.place, rectify ? 1 : 0, y.place, Int32(samples))
     }
   }
 
   /// dx = scale * (dz - meanGradient - (x - mean) * slope). dx may be dz.
   package static func backward(
-    _ dz: UnsafePointer<Float>, x: UnsafePointer<Float>, mean: UnsafePointer<Float>, scale: UnsafePointer<Float>,
+    _ dz: Stored, x: Stored, mean: UnsafePointer<Float>, scale: UnsafePointer<Float>,
     meanGradient: UnsafePointer<Float>, slope: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>,
     _ layout: ActivationLayout, samples: Int
   ) {
     withUnsafePointer(to: layout.normShape) {
-      normalize_backward($0, dz, x, mean, scale, meanGradient, slope, 1, dx, Int32(samples))
+      normalize_backward($0, dz.place, x.place, mean, scale, meanGradient, slope, 1, dx, Int32(samples))
     }
   }
 
   /// dx = scale * dz - shift - (x - mean) * slope, for means that have the channels' weights in them. dx may be dz.
   package static func backward(
-    _ dz: UnsafePointer<Float>, x: UnsafePointer<Float>, mean: UnsafePointer<Float>, scale: UnsafePointer<Float>,
+    _ dz: Stored, x: Stored, mean: UnsafePointer<Float>, scale: UnsafePointer<Float>,
     shift: UnsafePointer<Float>, slope: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>,
     _ layout: ActivationLayout, samples: Int
   ) {
     withUnsafePointer(to: layout.normShape) {
-      normalize_backward($0, dz, x, mean, scale, shift, slope, 0, dx, Int32(samples))
+      normalize_backward($0, dz.place, x.place, mean, scale, shift, slope, 0, dx, Int32(samples))
     }
   }
 

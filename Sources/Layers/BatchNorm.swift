@@ -62,10 +62,16 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
   /// sum(x) and sum(x^2) over a group, per padded channel.
   func total(_ worker: Worker, group: Int) -> UnsafePointer<Double> { moments.total(worker, group: group) }
 
+  func forms(_ offered: StorageForms) -> StorageForms? {
+    let takes =
+      offered.inputs[0] == .both && offered.backwardInputs[0] == .halves && offered.outputGradient == .halves
+    return takes ? offered : nil
+  }
+
   /// sum(x), sum(x^2)
   func forward(_ slice: Slice) {
-    guard slice.isTraining else { return }
-    let x = slice[inputs[0]]
+    let x = slice.stored(inputs[0], forms.inputs[0])
+    guard slice.isTraining else { return x.round(count: slice.count * norm.layout.sampleStride) }
     for piece in slice.pieces {
       ChannelSums.addMoments(
         of: x + piece.start * norm.layout.sampleStride, norm.layout, samples: piece.count, to: moments.row(piece))
@@ -95,7 +101,8 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
   /// dx = weight * rstd * (dy - mean(dy) - xhat * mean(dy * xhat))
   func backward(_ slice: Slice) {
     guard let dx = slice.inputGradient(self, 0) else { return }
-    let (x, dy) = (slice[inputs[0]], slice.gradient(output))
+    let x = slice.stored(inputs[0], forms.backwardInputs[0])
+    let dy = slice.storedGradient(output, forms.outputGradient)
     for piece in slice.pieces {
       let k = norm.coefficients(slice.worker, piece)
       let start = piece.start * norm.layout.sampleStride
@@ -150,6 +157,14 @@ final class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchec
   var backwardWorksInPlace: Bool { true }
   var flopsPerSample: Int { 3 * norm.layout.shape.count }
 
+  func forms(_ offered: StorageForms) -> StorageForms? {
+    guard statistics != .frozen, offered.inputs[0] == .halves, offered.backwardInputs[0] == .halves else { return nil }
+    var forms = offered
+    if forms.inputs.last == .both { forms.inputs[1] = .floats }
+    forms.outputGradient = .floats
+    return forms
+  }
+
   func compile(_ target: CompileTarget) { norm.allocate(target) }
 
   func join(_ sums: SumColumns, _ target: CompileTarget) { gradientSums = sums }
@@ -164,8 +179,8 @@ final class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchec
 
   /// y = (x - mean) * rstd * weight + bias
   func forward(_ slice: Slice) {
-    let (x, y) = (slice[inputs[0]], slice[output])
-    let residual = inputs.count > 1 ? UnsafePointer(slice[inputs[1]]) : nil
+    let (x, y) = (slice.stored(inputs[0], forms.inputs[0]), slice.stored(output, forms.output))
+    let residual = inputs.count > 1 ? slice.stored(inputs[1], forms.inputs[1]) : nil
     for piece in slice.pieces {
       let k = coefficients(piece, slice)
       let start = piece.start * norm.layout.sampleStride
@@ -177,17 +192,17 @@ final class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchec
 
   /// sum(dy), sum(dy * (x - mean))
   func backward(_ slice: Slice) {
-    let dz = slice.inputGradient(self, 0) ?? slice.worker.gradientScratch[0]
-    let (x, dy) = (slice[inputs[0]], slice.gradient(output))
-    let y = rectifies ? UnsafePointer(slice[output]) : nil
-    let dResidual = inputs.count > 1 ? slice.inputGradient(self, 1) : nil
+    let dz = slice.storedInputGradient(self, 0) ?? Stored(slice.worker.gradientScratch[0])
+    let (x, dy) = (slice.stored(inputs[0], forms.backwardInputs[0]), slice.gradient(output))
+    let y = rectifies ? slice.stored(output, forms.backwardOutput) : nil
+    let dResidual = inputs.count > 1 ? slice.storedInputGradient(self, 1) : nil
     for piece in slice.pieces {
       let start = piece.start * norm.layout.sampleStride
       ChannelSums.addGradientSums(
         of: dy + start, y: y.map { $0 + start }, x: x + start, mean: coefficients(piece, slice).mean, dz: dz + start,
         copy: dResidual.map { $0 + start }, norm.layout, samples: piece.count, to: gradientSums.row(piece))
     }
-    if statistics == .frozen {
+    if statistics == .frozen, let dz = dz.floats {
       Normalize.backwardFrozen(dz, scale: norm.running.scale, norm.layout, samples: slice.count)
     }
   }

@@ -70,8 +70,8 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
   /// y = (x - mean) * rstd * weight + bias
   func forward(_ slice: Slice) {
     let memory = memories[slice.worker.index]
-    let (x, y) = (slice[inputs[0]], slice[output])
-    let residual = inputs.count > 1 ? UnsafePointer(slice[inputs[1]]) : nil
+    let (x, y) = (Stored(slice[inputs[0]]), Stored(slice[output]))
+    let residual = inputs.count > 1 ? Stored(slice[inputs[1]]) : nil
     for row in 0..<slice.count {
       let start = row * layout.sampleStride
       memory.sums.update(repeating: 0, count: 2 * layout.paddedChannels)
@@ -117,10 +117,10 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
   /// dWeight = sum(dy * xhat),   dBias = sum(dy)
   func backward(_ slice: Slice) {
     let memory = memories[slice.worker.index]
-    let (x, dy) = (slice[inputs[0]], slice.gradient(output))
-    let y = rectifies ? UnsafePointer(slice[output]) : nil
+    let (x, dy) = (Stored(slice[inputs[0]]), slice.gradient(output))
+    let y = rectifies ? Stored(slice[output]) : nil
     let dx = slice.inputGradient(self, 0) ?? slice.worker.gradientScratch[0]
-    let dResidual = inputs.count > 1 ? slice.inputGradient(self, 1) : nil
+    let dResidual = inputs.count > 1 ? slice.inputGradient(self, 1).map { Stored($0) } : nil
     for piece in slice.pieces {
       memory.gradients.update(repeating: 0, count: 2 * layout.paddedChannels)
       for row in piece.start..<piece.start + piece.count {
@@ -128,12 +128,12 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
         setForward(memory, slice, sample: sample)
         memory.sums.update(repeating: 0, count: 2 * layout.paddedChannels)
         ChannelSums.addGradientSums(
-          of: dy + start, y: y.map { $0 + start }, x: x + start, mean: memory.mean, dz: dx + start,
+          of: dy + start, y: y.map { $0 + start }, x: x + start, mean: memory.mean, dz: Stored(dx + start),
           copy: dResidual.map { $0 + start }, layout, samples: 1, to: memory.sums)
         setBackward(memory, slice, sample: sample)
         Normalize.backward(
-          dx + start, x: x + start, mean: memory.mean, scale: memory.scale, shift: memory.shift, slope: memory.slope,
-          dx: dx + start, layout, samples: 1)
+          Stored(dx + start), x: x + start, mean: memory.mean, scale: memory.scale, shift: memory.shift,
+          slope: memory.slope, dx: dx + start, layout, samples: 1)
       }
       addParameterGradients(memory, slice, piece)
     }

@@ -33,6 +33,9 @@ package protocol Operation: AnyObject, Sendable {
   /// Elements that `backward` derives from the parameters, once compiled; 0 if it takes them as they are.
   var backwardWeightCount: Int { get }
 
+  /// Of the forms that bf16 training could have, those that the operation takes; nil for Floats everywhere.
+  func forms(_ offered: StorageForms) -> StorageForms?
+
   /// Makes the kernels and the per-worker memory.
   func compile(_ target: CompileTarget)
 
@@ -61,6 +64,7 @@ extension Operation {
   package var backwardWorksInPlace: Bool { false }
   package var implementations: [String] { [] }
   package var backwardWeightCount: Int { 0 }
+  package func forms(_ offered: StorageForms) -> StorageForms? { nil }
   package func compile(_ target: CompileTarget) {}
   package func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) {}
   package func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {}
@@ -69,6 +73,7 @@ extension Operation {
 
   package var name: String { wiring.name }
   package var inputs: [Value] { wiring.inputs }
+  package var forms: StorageForms { wiring.forms }
   package var output: Value { wiring.output }
 }
 
@@ -82,6 +87,7 @@ package final class Wiring: @unchecked Sendable {  // Written only while a netwo
   package var needsInputGradient: [Bool]
   /// Whether another operation has written an input's gradient before.
   package var addsToInputGradient: [Bool]
+  package var forms: StorageForms
 
   package init(_ name: String, _ inputs: [Value], _ output: Value) {
     self.name = name
@@ -89,12 +95,14 @@ package final class Wiring: @unchecked Sendable {  // Written only while a netwo
     self.output = output
     needsInputGradient = inputs.map { _ in true }
     addsToInputGradient = inputs.map { _ in false }
+    forms = StorageForms(inputCount: inputs.count)
   }
 
   func addInput(_ value: Value) {
     inputs.append(value)
     needsInputGradient.append(true)
     addsToInputGradient.append(false)
+    forms = StorageForms(inputCount: inputs.count)
   }
 }
 

@@ -8,7 +8,7 @@ import Tensors
 /// Operations compute in fp32 on one slice. What outlives the slice is kept as 16-bit numbers; it is expanded when a slice
 /// enters a segment, while the slice's own arrays stay in the cache. Each array is rounded where it is complete: an
 /// activation behind the operation that made it, a gradient when all operations that add to it have. All of it is
-/// elementwise, so that bits depend on no split.
+/// elementwise, so that bits depend on no split. What operations do of it themselves, as their forms say, is left to them.
 ///
 /// A class, because workers pass it on between any two operations: one reference to count, not one per array.
 final class Conversions: Sendable {
@@ -19,8 +19,8 @@ final class Conversions: Sendable {
   private let leftGradients: [Value]
   /// By the values' numbers, what becomes of an operation's output.
   private let treatments: [Treatment]
-  /// By the values' numbers, whether the segment itself writes the gradient of an operation's output.
-  private let writesGradient: [Bool]
+  /// By the values' numbers, whether an operation's output's gradient is still to be rounded when it is complete.
+  private let roundsGradient: [Bool]
 
   private enum Treatment {
     /// It has no memory of its own, or none that is read.
@@ -30,18 +30,52 @@ final class Conversions: Sendable {
   }
 
   init(_ liveness: Liveness, segment: Int) {
+    let operations = liveness.segments[segment]
+    let recomputed = liveness.recomputed(in: segment), differentiated = liveness.differentiated(in: segment)
+    func isRead(_ value: Value, forwardBy operations: [any Operation]) -> Bool {
+      operations.contains { operation in
+        operation.inputs.indices.contains {
+          liveness.root(operation.inputs[$0].number) == value.number && operation.forms.inputs[$0] == .floats
+        }
+      }
+    }
+    func isReadBackward(_ value: Value) -> Bool {
+      isRead(value, forwardBy: recomputed)
+        || differentiated.contains { operation in
+          operation.inputs.indices.contains {
+            liveness.root(operation.inputs[$0].number) == value.number && operation.backwardReads(input: $0)
+              && operation.forms.backwardInputs[$0] == .floats
+          }
+            || liveness.root(operation.output.number) == value.number && operation.backwardReadsOutput
+              && operation.forms.backwardOutput == .floats
+        }
+    }
     input = liveness.input
-    (inputs, backwardInputs) = liveness.keptInputs(of: segment)
-    (foundGradients, leftGradients) = liveness.keptGradients(of: segment)
+    let kept = liveness.keptInputs(of: segment), keptGradients = liveness.keptGradients(of: segment)
+    inputs = kept.forward.filter { isRead($0, forwardBy: operations) }
+    backwardInputs = kept.backward.filter(isReadBackward)
+    foundGradients = keptGradients.found.filter { value in
+      !operations.contains { $0.output == value && $0.forms.outputGradient != .floats }
+    }
+    leftGradients = keptGradients.left.filter { value in
+      !differentiated.contains { operation in
+        operation.inputs.indices.contains {
+          operation.inputs[$0] == value && operation.forms.inputGradients[$0] != .floats
+        }
+      }
+    }
     var treatments = [Treatment](repeating: .none, count: (liveness.values.map(\.number).max() ?? 0) + 1)
-    var writesGradient = treatments.map { _ in false }
-    for value in liveness.segments[segment].map(\.output) where liveness.isRead(value) {
+    var roundsGradient = treatments.map { _ in false }
+    for operation in operations where liveness.isRead(operation.output) && !operation.forms.rounds {
+      let value = operation.output
+      // Its only reader rounds it, and rounds the gradient that it writes.
+      if operations.contains(where: { $0.inputs.first == value && $0.forms.inputs[0] == .both }) { continue }
       if liveness.root(value.number) == value.number {
         treatments[value.number] = liveness.isKept(value) ? .keep : .round
       }
-      writesGradient[value.number] = liveness.gradientIsWrittenAtHome(value)
+      roundsGradient[value.number] = liveness.gradientIsWrittenAtHome(value)
     }
-    (self.treatments, self.writesGradient) = (treatments, writesGradient)
+    (self.treatments, self.roundsGradient) = (treatments, roundsGradient)
   }
 
   private func count(_ value: Value, _ slice: Slice) -> Int { slice.count * value.layout.sampleStride }
@@ -82,7 +116,7 @@ final class Conversions: Sendable {
   /// Before an operation's backward pass.
   func roundOutputGradient(of operation: any Operation, _ slice: Slice) {
     let value = operation.output
-    guard writesGradient[value.number] else { return }
+    guard roundsGradient[value.number] else { return }
     BFloat16.round(slice.gradient(value), to: slice.gradient(value), count: count(value, slice))
   }
 

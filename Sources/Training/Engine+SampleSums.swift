@@ -24,7 +24,7 @@ extension Engine {
         for (offset, sample) in slice.samples.enumerated() {
           // Every sample is one worker's: no two write the same row.
           ChannelSums.addMoments(
-            of: slice[x] + offset * layout.sampleStride, layout, samples: 1,
+            of: slice.stored(x, operation.forms.inputs[0]) + offset * layout.sampleStride, layout, samples: 1,
             to: tables[number].start + sample * 2 * layout.paddedChannels)
         }
       }

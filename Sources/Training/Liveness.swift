@@ -8,10 +8,10 @@ struct Liveness: Sendable {
   let segments: [[any Operation]]
   private let network: Network
   private var producer: [Int: (segment: Int, operation: any Operation)] = [:]
-  private var consumers: [Int: [(segment: Int, operation: any Operation)]] = [:]
+  private(set) var consumers: [Int: [(segment: Int, operation: any Operation)]] = [:]
   private(set) var values: [Value] = []
   /// The values computed again in the backward pass although they are kept for other segments' forward passes.
-  private var refreshed: Set<Int> = []
+  private(set) var refreshed: Set<Int> = []
   /// By the number of a value whose gradient takes over the memory of another's: that other one's.
   private var inherited: [Int: Int] = [:]
 
@@ -46,11 +46,11 @@ struct Liveness: Sendable {
   /// Whether another operation takes a value; none takes the loss.
   func isRead(_ value: Value) -> Bool { consumers[value.number] != nil }
 
-  private func family(_ root: Int) -> [Value] { values.filter { self.root($0.number) == root } }
+  func family(_ root: Int) -> [Value] { values.filter { self.root($0.number) == root } }
 
   // MARK: - Activations
 
-  private func segment(of value: Value) -> Int { producer[value.number]?.segment ?? 0 }
+  func segment(of value: Value) -> Int { producer[value.number]?.segment ?? 0 }
 
   /// The segments whose backward pass reads a value.
   private func backwardReaders(_ value: Value) -> [Int] {

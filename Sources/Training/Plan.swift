@@ -81,6 +81,7 @@ package struct Plan: Sendable {
     let sliceSizes = kernels?.sliceSizes ?? groups.map { SliceSize.samples(for: $0, input: network.input) }
     let liveness = Liveness(network, groups)
     liveness.wireGradients()
+    liveness.wireForms(precision)
 
     var segments: [Segment] = []
     var offset = 0

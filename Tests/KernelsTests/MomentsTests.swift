@@ -31,8 +31,8 @@ import Testing
     let sums = AlignedBuffer<Double>(count: 2 * x.layout.paddedChannels)
     for start in stride(from: 0, to: x.samples, by: samplesPerCall) {
       ChannelSums.addMoments(
-        of: x.start + start * x.layout.sampleStride, x.layout, samples: min(samplesPerCall, x.samples - start),
-        to: sums.start)
+        of: Stored(x.start + start * x.layout.sampleStride), x.layout,
+        samples: min(samplesPerCall, x.samples - start), to: sums.start)
     }
     let all = Array(sums.elements)
     return (
@@ -109,8 +109,8 @@ import Testing
     let layout = ActivationLayout(shape: shape, block: block)
     let x = BlockedArray(LayerRun.random(2 * shape.count, number: 0), layout, padding: 1e30)
     let (once, twice) = (AlignedBuffer<Double>(count: 2 * block), AlignedBuffer<Double>(count: 2 * block))
-    ChannelSums.addMoments(of: x.start, layout, samples: 2, to: once.start)
-    for _ in 0..<2 { ChannelSums.addMoments(of: x.start, layout, samples: 2, to: twice.start) }
+    ChannelSums.addMoments(of: Stored(x.start), layout, samples: 2, to: once.start)
+    for _ in 0..<2 { ChannelSums.addMoments(of: Stored(x.start), layout, samples: 2, to: twice.start) }
     let isDouble = zip(once.elements, twice.elements).allSatisfy { 2 * $0 == $1 }
     #expect(isDouble && once.start[0] != 0)
   }

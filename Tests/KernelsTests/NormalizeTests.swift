@@ -25,8 +25,8 @@ import Testing
     let (packedX, packedResidual) = (BlockedArray(x, layout), BlockedArray(residual, layout))
     let y = BlockedArray([Float](repeating: .nan, count: count), layout)
     Normalize.forward(
-      packedX.start, mean: mean.start, scale: scale.start, bias: bias.start,
-      residual: tasks.hasResidual ? UnsafePointer(packedResidual.start) : nil, rectify: tasks.rectifies, y: y.start,
+      Stored(packedX.start), mean: mean.start, scale: scale.start, bias: bias.start,
+      residual: tasks.hasResidual ? Stored(packedResidual.start) : nil, rectify: tasks.rectifies, y: Stored(y.start),
       layout, samples: samples)
     let expected = (0..<count).map { i in
       let c = channel(i)
@@ -46,7 +46,7 @@ import Testing
     let (meanGradient, slope) = (coefficients(layout, 4), coefficients(layout, 5))
     let (packedX, dx) = (BlockedArray(x, layout), BlockedArray(dz, layout))
     Normalize.backward(
-      dx.start, x: packedX.start, mean: mean.start, scale: scale.start, meanGradient: meanGradient.start,
+      Stored(dx.start), x: Stored(packedX.start), mean: mean.start, scale: scale.start, meanGradient: meanGradient.start,
       slope: slope.start, dx: dx.start, layout, samples: samples)
     let expected = (0..<count).map { i in
       let c = channel(i)
@@ -76,9 +76,8 @@ import Testing
     mean.elements.update(repeating: 12345.678)
     let y = BlockedArray([Float](repeating: .nan, count: count), layout)
     Normalize.forward(
-      x.start, mean: mean.start, scale: scale.start, bias: bias.start, residual: nil, rectify: false, y: y.start,
-      layout,
-      samples: samples)
+      Stored(x.start), mean: mean.start, scale: scale.start, bias: bias.start, residual: nil, rectify: false,
+      y: Stored(y.start), layout, samples: samples)
     let isBias = y.plain == (0..<count).map { bias.start[channel($0)] }
     #expect(isBias)
   }
@@ -96,8 +95,8 @@ import Testing
     for residual in [nil, BlockedArray([Float](repeating: 0, count: count), layout)] {
       let y = BlockedArray([Float](repeating: 0, count: count), layout)
       Normalize.forward(
-        packed.start, mean: zero.start, scale: one.start, bias: zero.start,
-        residual: residual.map { UnsafePointer($0.start) }, rectify: true, y: y.start, layout, samples: samples)
+        Stored(packed.start), mean: zero.start, scale: one.start, bias: zero.start,
+        residual: residual.map { Stored($0.start) }, rectify: true, y: Stored(y.start), layout, samples: samples)
       let plain = y.plain
       let isRight = plain.indices.allSatisfy { $0 == 17 ? plain[$0].isNaN : plain[$0] == max(x[$0], 0) }
       #expect(isRight)

@@ -142,7 +142,14 @@ void max_pooling_backward(
 
 // MARK: - Normalization
 
-/// Activations are [n, C/b, P, b], coefficients [C].
+/// Where an activation or a gradient of one is, [n, C/b, P, b]: as Floats, or as the upper halves of Floats, which are bf16
+/// numbers; what is written, as both unless one is null.
+typedef struct {
+  float *floats;
+  uint16_t *halves;
+} activation;
+
+/// Coefficients are [C].
 typedef struct {
   /// b, 8 or 16.
   int block;
@@ -152,7 +159,8 @@ typedef struct {
   int positions;
 } norm_shape;
 
-/// Adds sum(x) and sum(x^2) of every channel to the two rows of `sums`, [2, C].
+/// Adds sum(x) and sum(x^2) of every channel to the two rows of `sums`, [2, C]. x is Floats; with halves it is rounded to
+/// bf16 first, and put there.
 ///
 /// The squares are taken about a shift, the block's first element, so that they do not cancel when the mean is far larger
 /// than the deviation; with d = x - shift and n elements,
@@ -160,21 +168,22 @@ typedef struct {
 ///     sum(x) = sum(d) + n shift,   sum(x^2) = sum(d^2) + 2 shift sum(d) + n shift^2,
 ///
 /// the right-hand sides in Double. Source: Chan, Golub, LeVeque 1983, doi:10.1080/00031305.1983.10483115, section 3.
-void channel_moments(const norm_shape *shape, const float *x, int samples, double *sums);
+void channel_moments(const norm_shape *shape, activation x, int samples, double *sums);
 
 /// dz = dy where y > 0 (everywhere if y is null), and adds sum(dz) and sum(dz (x - mean)) of every channel to the two rows
-/// of `sums`. dz may be dy; dz_again is a second copy of it, unless it is null.
+/// of `sums`. dz may be dy; dz_again is a second copy of it, unless it is null. If x is halves, dy is rounded to bf16 first.
 void channel_gradient_sums(
-    const norm_shape *shape, const float *dy, const float *y, const float *x, const float *mean, float *dz,
-    float *dz_again, int samples, double *sums);
+    const norm_shape *shape, const float *dy, activation y, activation x, const float *mean, activation dz,
+    activation dz_again, int samples, double *sums);
 
-/// y = (x - mean) * scale + bias (+ residual, unless that is null), and max(y, 0) if it rectifies.
+/// y = (x - mean) * scale + bias (+ residual, unless that is null), and max(y, 0) if it rectifies. If x is halves, y is
+/// rounded to bf16; if x is Floats, so is y.
 void normalize_forward(
-    const norm_shape *shape, const float *x, const float *mean, const float *scale, const float *bias,
-    const float *residual, int rectifies, float *y, int samples);
+    const norm_shape *shape, activation x, const float *mean, const float *scale, const float *bias,
+    activation residual, int rectifies, activation y, int samples);
 
 /// dx = scale * (dz - shift - (x - mean) * slope) if it scales last, else scale * dz - shift - (x - mean) * slope. dx may be
-/// dz.
+/// dz. x and dz are both Floats, or both halves; then dx is rounded to bf16.
 void normalize_backward(
-    const norm_shape *shape, const float *dz, const float *x, const float *mean, const float *scale, const float *shift,
+    const norm_shape *shape, activation dz, activation x, const float *mean, const float *scale, const float *shift,
     const float *slope, int scales_last, float *dx, int samples);

@@ -1,0 +1,60 @@
+import Kernels
+
+/// In which forms an operation finds and leaves activations and gradients of them.
+///
+/// They are Floats. In bf16 training an operation may also take numbers where they are kept, and round and keep what it
+/// writes, in the passes that it makes anyway; for the others that is done around them.
+package struct StorageForms: Sendable {
+  package enum Form: Sendable {
+    /// In the slice's own array.
+    case floats
+    /// As 16-bit numbers, where all samples' are kept.
+    case halves
+    /// To be rounded, in the slice's own array, and kept.
+    case both
+  }
+
+  /// By input: what `forward` reads, what `backward` reads, and the gradient that it writes.
+  package var inputs: [Form]
+  package var backwardInputs: [Form]
+  package var inputGradients: [Form]
+  /// What `forward` writes, what `backward` reads of it, and the gradient that it reads.
+  package var output = Form.floats
+  package var backwardOutput = Form.floats
+  package var outputGradient = Form.floats
+
+  package init(inputCount: Int) {
+    inputs = .init(repeating: .floats, count: inputCount)
+    (backwardInputs, inputGradients) = (inputs, inputs)
+  }
+
+  /// Whether the operation rounds what it writes.
+  package var rounds: Bool { inputs.contains { $0 != .floats } }
+}
+
+extension Slice {
+  /// The slice's part of an activation, in a form.
+  package func stored(_ value: Value, _ form: StorageForms.Form) -> Stored {
+    switch form {
+    case .floats: Stored(self[value])
+    case .halves: Stored(nil, halves: kept(value))
+    case .both: Stored(self[value], halves: kept(value))
+    }
+  }
+
+  /// The slice's part of the loss's gradient by an activation, in a form.
+  package func storedGradient(_ value: Value, _ form: StorageForms.Form) -> Stored {
+    switch form {
+    case .floats: Stored(gradient(value))
+    case .halves: Stored(nil, halves: keptGradient(value))
+    case .both: Stored(gradient(value), halves: keptGradient(value))
+    }
+  }
+
+  /// Where an operation writes the gradient of an input, in the form that it leaves; nil if nobody wants it.
+  package func storedInputGradient(_ operation: some Operation, _ index: Int) -> Stored? {
+    let form = operation.wiring.forms.inputGradients[index]
+    if form == .floats { return inputGradient(operation, index).map { Stored($0) } }
+    return storedGradient(operation.inputs[index], form)
+  }
+}

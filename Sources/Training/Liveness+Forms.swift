@@ -1,0 +1,53 @@
+import Layers
+import Tensors
+
+extension Liveness {
+  /// Tells every operation in which forms it finds and leaves activations and gradients.
+  ///
+  /// What another segment has made is found where it is kept, and so is, on the way back, whatever is kept; what a segment
+  /// makes is found in the slice's own array.
+  func wireForms(_ precision: Precision) {
+    for (number, operations) in segments.enumerated() {
+      for operation in operations {
+        let taken = precision == .bfloat16 ? operation.forms(forms(of: operation, in: number)) : nil
+        operation.wiring.forms = taken ?? StorageForms(inputCount: operation.inputs.count)
+      }
+    }
+  }
+
+  private func forms(of operation: any Operation, in segment: Int) -> StorageForms {
+    var forms = StorageForms(inputCount: operation.inputs.count)
+    for (index, value) in operation.inputs.enumerated() {
+      if isInHalves(value) {
+        let isMadeHere = self.segment(of: original(value)) == segment
+        forms.inputs[index] = !isMadeHere ? .halves : isReadOnly(value, by: operation) ? .both : .floats
+        forms.backwardInputs[index] = refreshed.contains(original(value).number) ? .floats : .halves
+      }
+      let isLeft = operation.wiring.needsInputGradient[index] && self.segment(of: value) < segment
+      let isComplete = readers(value).filter { $0.segment >= segment }.count == 1
+      if isLeft && isComplete { forms.inputGradients[index] = .halves }
+    }
+    let output = operation.output
+    if isInHalves(output), original(output) == output {
+      forms.output = .both
+      forms.backwardOutput = refreshed.contains(output.number) ? .floats : .halves
+    }
+    if isRead(output), readers(output).allSatisfy({ $0.segment > segment }) { forms.outputGradient = .halves }
+    return forms
+  }
+
+  /// The value whose memory holds this one.
+  private func original(_ value: Value) -> Value { family(root(value.number)).first { $0.number == root(value.number) }! }
+
+  /// Whether 16-bit numbers are kept of a value: the batch is kept as it comes.
+  private func isInHalves(_ value: Value) -> Bool { isKept(value) && original(value) != input && isRead(value) }
+
+  private func readers(_ value: Value) -> [(segment: Int, operation: any Operation)] { consumers[value.number] ?? [] }
+
+  /// Whether no other operation reads a value, but by the name that this one gives it.
+  private func isReadOnly(_ value: Value, by operation: any Operation) -> Bool {
+    family(root(value.number)).allSatisfy { member in
+      member == operation.output || readers(member).allSatisfy { $0.operation === operation }
+    }
+  }
+}

@@ -1,0 +1,143 @@
+import Kernels
+import Support
+import Tensors
+import Testing
+
+/// Batch norm's passes over 16-bit numbers: those over the same numbers as Floats, with the results rounded, bit for bit.
+@Suite struct StoredTests {
+  /// An array in the forms that a pass may find it in, or leave it in.
+  private final class Numbers {
+    let floats: AlignedBuffer<Float>
+    let halves: AlignedBuffer<UInt16>
+
+    /// bf16 numbers, or what is none if not `rounded`.
+    init(_ layout: ActivationLayout, samples: Int, number: Int, rounded: Bool = true) {
+      let count = samples * layout.sampleStride
+      (floats, halves) = (AlignedBuffer(count: count), AlignedBuffer(count: count))
+      floats.start.update(from: LayerRun.random(count, number: number), count: count)
+      if rounded { BFloat16.round(floats.start, keeping: halves.start, count: count) }
+    }
+
+    enum Form: CaseIterable {
+      case absent
+      case floats
+      case halves
+    }
+
+    func stored(_ form: Form) -> Stored? {
+      switch form {
+      case .absent: nil
+      case .floats: Stored(floats.start)
+      case .halves: Stored(nil, halves: halves.start)
+      }
+    }
+
+    /// What was written in a form, as Floats.
+    func found(_ form: Form) -> [Float] {
+      withExtendedLifetime(self) {
+        if form == .halves { BFloat16.expand(halves.start, to: floats.start, count: floats.count) }
+        return Array(floats.elements)
+      }
+    }
+
+    /// What was written as Floats, rounded to bf16.
+    var rounded: [Float] {
+      withExtendedLifetime(self) {
+        BFloat16.round(floats.start, to: floats.start, count: floats.count)
+        return Array(floats.elements)
+      }
+    }
+  }
+
+  private struct Case {
+    let layout: ActivationLayout
+    let samples = 3
+
+    init(block: Int, positions: Int) {
+      layout = ActivationLayout(shape: SampleShape(channels: 20, height: positions, width: 1), block: block)
+    }
+
+    func numbers(_ number: Int, rounded: Bool = true) -> Numbers {
+      Numbers(layout, samples: samples, number: number, rounded: rounded)
+    }
+  }
+
+  /// More than one run of a Float accumulator, and less than one vector of them.
+  private static let cases = [8, 16].flatMap { block in [3, 1030].map { (block, $0) } }
+
+  @Test(arguments: cases) func moments(block: Int, positions: Int) {
+    let task = Case(block: block, positions: positions)
+    let (x, same) = (task.numbers(0, rounded: false), task.numbers(0))
+    let (sums, expected) = (
+      AlignedBuffer<Double>(count: 2 * task.layout.paddedChannels),
+      AlignedBuffer<Double>(count: 2 * task.layout.paddedChannels)
+    )
+    ChannelSums.addMoments(
+      of: Stored(x.floats.start, halves: x.halves.start), task.layout, samples: task.samples, to: sums.start)
+    ChannelSums.addMoments(of: Stored(same.floats.start), task.layout, samples: task.samples, to: expected.start)
+    withExtendedLifetime((x, same, sums, expected)) {
+      #expect(sums.elements.elementsEqual(expected.elements))
+      #expect(x.halves.elements.elementsEqual(same.halves.elements))
+    }
+  }
+
+  @Test(arguments: cases) func gradientSums(block: Int, positions: Int) {
+    let task = Case(block: block, positions: positions)
+    let (y, x, mean) = (task.numbers(1), task.numbers(2), task.numbers(3))
+    for yForm in Numbers.Form.allCases {
+      for copyForm in Numbers.Form.allCases {
+        func run(_ dy: Numbers, _ forms: (x: Numbers.Form, y: Numbers.Form, copy: Numbers.Form)) -> [[Float]] {
+          let (dz, copy) = (task.numbers(4), task.numbers(5))
+          let sums = AlignedBuffer<Double>(count: 2 * task.layout.paddedChannels)
+          ChannelSums.addGradientSums(
+            of: dy.floats.start, y: y.stored(forms.y), x: x.stored(forms.x)!, mean: mean.floats.start,
+            dz: dz.stored(forms.x)!, copy: copy.stored(forms.copy), task.layout, samples: task.samples, to: sums.start)
+          return withExtendedLifetime(sums) {
+            [dz.found(forms.x), copy.found(forms.copy), sums.elements.map { Float($0) }]
+          }
+        }
+        let plainCopy: Numbers.Form = copyForm == .absent ? .absent : .floats
+        let expected = run(task.numbers(0), (.floats, yForm == .absent ? .absent : .floats, plainCopy))
+        let found = run(task.numbers(0, rounded: false), (.halves, yForm, copyForm))
+        #expect(found == expected, "y \(yForm), copy \(copyForm)")
+      }
+    }
+  }
+
+  @Test(arguments: cases, [false, true]) func normalization(size: (block: Int, positions: Int), rectifies: Bool) {
+    let task = Case(block: size.block, positions: size.positions)
+    let (x, residual) = (task.numbers(0), task.numbers(1))
+    let coefficients = (2...4).map { task.numbers($0, rounded: false) }
+    for form in Numbers.Form.allCases {
+      for keeps in [false, true] {
+        func run(_ xForm: Numbers.Form, _ residualForm: Numbers.Form, keeps: Bool) -> Numbers {
+          let y = task.numbers(5)
+          Normalize.forward(
+            x.stored(xForm)!, mean: coefficients[0].floats.start, scale: coefficients[1].floats.start,
+            bias: coefficients[2].floats.start, residual: residual.stored(residualForm), rectify: rectifies,
+            y: Stored(y.floats.start, halves: keeps ? y.halves.start : nil), task.layout, samples: task.samples)
+          return y
+        }
+        let expected = run(.floats, form == .absent ? .absent : .floats, keeps: false).rounded
+        let y = run(.halves, form, keeps: keeps)
+        #expect(y.found(.floats) == expected, "residual \(form)")
+        if keeps { #expect(y.found(.halves) == expected, "residual \(form)") }
+      }
+    }
+  }
+
+  @Test(arguments: cases) func normalizationBackward(block: Int, positions: Int) {
+    let task = Case(block: block, positions: positions)
+    let (dz, x) = (task.numbers(0), task.numbers(1))
+    let coefficients = (2...5).map { task.numbers($0, rounded: false) }
+    func run(_ form: Numbers.Form) -> Numbers {
+      let dx = task.numbers(6)
+      Normalize.backward(
+        dz.stored(form)!, x: x.stored(form)!, mean: coefficients[0].floats.start, scale: coefficients[1].floats.start,
+        meanGradient: coefficients[2].floats.start, slope: coefficients[3].floats.start, dx: dx.floats.start,
+        task.layout, samples: task.samples)
+      return dx
+    }
+    #expect(run(.halves).found(.floats) == run(.floats).rounded)
+  }
+}
