@@ -40,15 +40,16 @@ static inline stretch *read_ahead(stretch *s, int lines) {
   return s;
 }
 
-// A point's matrices are this many Floats longer than they need to be, so that the points of a tile do not fall into the
-// same set of the cache.
-enum { skew = 16 };
+// The distance between two points' matrices: an odd number of cache lines, so that the points of a tile do not fall into
+// the same set of the cache.
+static inline long apart(long floats) { return floats | 16; }
 
 // Tiles per block: what a call reads and writes of them should stay in the second-level cache, but transformed weights
-// should be used often.
+// should be used often. Blocks are about equal, since the least of a product's rows costs as much as the most.
 static inline long tiles_per_block(const winograd_shape *s, long tiles) {
   const int channels = s->inputs < s->outputs ? s->outputs : s->inputs;
-  return min(tiles, channels <= 32 ? 48 : channels <= 64 ? 64 : 128);
+  const long most = channels <= 32 ? 48 : channels <= 64 ? 64 : 128, blocks = (tiles + most - 1) / most;
+  return min(tiles, ((tiles + blocks - 1) / blocks + 3) / 4 * 4);
 }
 
 typedef struct {
@@ -68,13 +69,15 @@ static inline blocking blocking_of(const winograd_shape *s, long tiles) {
   const int chunk = (int)min(64, s->inputs), panel = (int)min(32, s->outputs);
   const long chunks = (s->inputs + chunk - 1) / chunk;
   return (blocking){
-      block, chunk, panel, block * chunk * chunks + skew, block * panel + skew, (long)chunk * ((panel + 31) & ~31) + skew};
+      block, chunk, panel, apart(block * chunk * chunks), apart(block * panel),
+      apart((long)chunk * ((panel + 31) & ~31))};
 }
 
 typedef struct {
   long tiles;
-  // Output channels whose gradients are finished together: with several blocks of tiles all of them, because their sums go
-  // on from block to block.
+  // Input and output channels whose gradients are finished together. With several blocks of tiles all of them, because
+  // their sums go on from block to block; with few tiles, which many sums have little of, as many as stay in the cache.
+  int chunk;
   int panel;
   long input_apart;
   long output_apart;
@@ -83,7 +86,9 @@ typedef struct {
 
 static inline gradient_blocking gradient_blocking_of(const winograd_shape *s, long tiles) {
   const long block = tiles_per_block(s, tiles);
-  const int panel = block < tiles ? s->outputs : (int)min(64, s->outputs);
+  const int chunk = tiles <= 64 ? (int)min(64, s->inputs) : s->inputs;
+  const int panel = block == tiles ? (int)min(64, s->outputs) : s->outputs;
+  const long chunks = (s->inputs + chunk - 1) / chunk, panels = (s->outputs + panel - 1) / panel;
   return (gradient_blocking){
-      block, panel, block * s->inputs + skew, block * s->outputs + skew, (long)s->inputs * panel + skew};
+      block, chunk, panel, apart(block * chunk * chunks), apart(block * panel * panels), apart((long)chunk * panel)};
 }

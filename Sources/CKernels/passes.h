@@ -90,36 +90,40 @@ INLINE void NAME(backward_weights_tiles)(
   for (int o = 0; o < outputs; o += LANES) STORE(bias_sum + o, (VEC){0});
   for (long first = 0; first < g.tiles; first += k.tiles) {
     const long tiles = min(k.tiles, g.tiles - first);
-    NAME(transform_inputs)(tile, s, &g, first, tiles, x, v, inputs, k.tiles, k.input_apart);
+    NAME(transform_inputs)(tile, s, &g, first, tiles, x, v, k.chunk, k.tiles, k.input_apart);
     for (long t = 0; t < tiles; t++) {
       const place p = place_of(&g, first + t);
       for (int o = 0; o < outputs; o += LANES) {
         VEC sum = {0};
         NAME(gradient_patch)(
             tile, dy + ((long)p.sample * outputs + o) * s->output_height * s->output_width, s->output_height,
-            s->output_width, p.row, p.column, w + t * outputs + o, k.output_apart, d_bias ? &sum : 0);
+            s->output_width, p.row, p.column, w + o / k.panel * k.panel * k.tiles + t * k.panel + o % k.panel,
+            k.output_apart, d_bias ? &sum : 0);
         STORE(bias_sum + o, LOAD(bias_sum + o) + sum);
       }
     }
     for (int o = 0; o < outputs; o += k.panel) {
       const int panel = (int)min(k.panel, outputs - o);
-      // Inputs may be read for the first time since the forward pass.
-      const long next = first + k.tiles;
-      for (int i = 0; i < points; i++) {
-        if (o == 0)
+      for (int c = 0; c < inputs; c += k.chunk) {
+        const int count = (int)min(k.chunk, inputs - c);
+        // Inputs may be read for the first time since the forward pass.
+        const long next = first + k.tiles;
+        for (int i = 0; i < points; i++) {
           NAME(prefetch_tiles)(
               tile, &g, next + k.tiles * i / points, next + k.tiles * (i + 1) / points, x, inputs, s->height, s->width);
-        NAME(multiply)(
-            v + i * k.input_apart, 1, inputs, w + i * k.output_apart + o, 2 * LANES, outputs, u + i * k.weight_apart,
-            2 * LANES, k.panel, inputs, panel, tiles, first > 0);
-      }
-      if (first + tiles < g.tiles) continue;
-      for (int j = 0; j < panel; j += LANES)
-        for (int c = 0; c < inputs; c++) {
-          const long block = (long)((o + j) / LANES) * (inputs / LANES) + c / LANES;
-          NAME(weight_gradient_patch)(
-              tile, u + (long)c * k.panel + j, k.weight_apart, d_weight + (block * 9 * LANES + c % LANES) * LANES, adds);
+          NAME(multiply)(
+              v + i * k.input_apart + c * k.tiles, 1, k.chunk, w + i * k.output_apart + o * k.tiles, 2 * LANES, k.panel,
+              u + i * k.weight_apart, 2 * LANES, k.panel, count, panel, tiles, first > 0);
         }
+        if (first + tiles < g.tiles) continue;
+        for (int j = 0; j < panel; j += LANES)
+          for (int r = 0; r < count; r++) {
+            const long block = (long)((o + j) / LANES) * (inputs / LANES) + (c + r) / LANES;
+            NAME(weight_gradient_patch)(
+                tile, u + (long)r * k.panel + j, k.weight_apart,
+                d_weight + (block * 9 * LANES + (c + r) % LANES) * LANES, adds);
+          }
+      }
     }
   }
   if (d_bias)

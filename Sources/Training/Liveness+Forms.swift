@@ -37,7 +37,9 @@ extension Liveness {
   }
 
   /// The value whose memory holds this one.
-  private func original(_ value: Value) -> Value { family(root(value.number)).first { $0.number == root(value.number) }! }
+  private func original(_ value: Value) -> Value {
+    family(root(value.number)).first { $0.number == root(value.number) }!
+  }
 
   /// Whether 16-bit numbers are kept of a value: the batch is kept as it comes.
   private func isInHalves(_ value: Value) -> Bool { isKept(value) && original(value) != input && isRead(value) }

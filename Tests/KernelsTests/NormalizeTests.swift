@@ -46,7 +46,8 @@ import Testing
     let (meanGradient, slope) = (coefficients(layout, 4), coefficients(layout, 5))
     let (packedX, dx) = (BlockedArray(x, layout), BlockedArray(dz, layout))
     Normalize.backward(
-      Stored(dx.start), x: Stored(packedX.start), mean: mean.start, scale: scale.start, meanGradient: meanGradient.start,
+      Stored(dx.start), x: Stored(packedX.start), mean: mean.start, scale: scale.start,
+      meanGradient: meanGradient.start,
       slope: slope.start, dx: dx.start, layout, samples: samples)
     let expected = (0..<count).map { i in
       let c = channel(i)
