@@ -48,7 +48,8 @@ static inline long apart(long floats) { return floats | 16; }
 // should be used often. Blocks are about equal, since the least of a product's rows costs as much as the most.
 static inline long tiles_per_block(const winograd_shape *s, long tiles) {
   const int channels = s->inputs < s->outputs ? s->outputs : s->inputs;
-  const long most = channels <= 32 ? 48 : channels <= 64 ? 64 : 128, blocks = (tiles + most - 1) / most;
+  const long most = channels <= 32 ? 48 : channels <= 64 ? 32 : channels <= 128 ? 64 : 128;
+  const long blocks = (tiles + most - 1) / most;
   return min(tiles, ((tiles + blocks - 1) / blocks + 3) / 4 * 4);
 }
 

@@ -26,8 +26,12 @@ FUNCTION void NAME(pool_backward)(
     const pooling_shape *s, const float *x, const float *y, const float *dy, float *dx, int samples) {
   const long image = (long)s->height * s->width * LANES;
   for (long plane = 0; plane < (long)samples * s->channels / LANES; plane++, x += image, dx += image) {
-    for (long p = 0; p < image; p += LANES) STORE(dx + p, (VEC){0});
-    for (int i = 0; i < s->output_height; i++)
+    long cleared = 0;
+    for (int i = 0; i < s->output_height; i++) {
+      // Just before they are added to, while they are in the cache.
+      const int last = i + 1 == s->output_height, bottom = i * s->stride - s->padding + s->kernel_height;
+      const long rows = last ? s->height : min(s->height, bottom);
+      for (; cleared < rows * s->width * LANES; cleared += LANES) STORE(dx + cleared, (VEC){0});
       for (int j = 0; j < s->output_width; j++, y += LANES, dy += LANES) {
         WINDOW(i, j);
         const VEC largest = LOAD(y);
@@ -41,6 +45,7 @@ FUNCTION void NAME(pool_backward)(
             rest = SELECT(is_largest, zero, rest);
           }
       }
+    }
   }
 }
 

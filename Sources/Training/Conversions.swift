@@ -32,36 +32,19 @@ final class Conversions: Sendable {
   init(_ liveness: Liveness, segment: Int) {
     let operations = liveness.segments[segment]
     let recomputed = liveness.recomputed(in: segment), differentiated = liveness.differentiated(in: segment)
-    func isRead(_ value: Value, forwardBy operations: [any Operation]) -> Bool {
-      operations.contains { operation in
-        operation.inputs.indices.contains {
-          liveness.root(operation.inputs[$0].number) == value.number && operation.forms.inputs[$0] == .floats
-        }
-      }
-    }
-    func isReadBackward(_ value: Value) -> Bool {
-      isRead(value, forwardBy: recomputed)
-        || differentiated.contains { operation in
-          operation.inputs.indices.contains {
-            liveness.root(operation.inputs[$0].number) == value.number && operation.backwardReads(input: $0)
-              && operation.forms.backwardInputs[$0] == .floats
-          }
-            || liveness.root(operation.output.number) == value.number && operation.backwardReadsOutput
-              && operation.forms.backwardOutput == .floats
-        }
-    }
+    let kept = liveness.keptInputs(of: segment), gradients = liveness.keptGradients(of: segment)
     input = liveness.input
-    let kept = liveness.keptInputs(of: segment), keptGradients = liveness.keptGradients(of: segment)
-    inputs = kept.forward.filter { isRead($0, forwardBy: operations) }
-    backwardInputs = kept.backward.filter(isReadBackward)
-    foundGradients = keptGradients.found.filter { value in
-      !operations.contains { $0.output == value && $0.forms.outputGradient != .floats }
+    inputs = kept.forward.filter { value in operations.contains { liveness.takesFloats($0, of: value) } }
+    backwardInputs = kept.backward.filter { value in
+      recomputed.contains { liveness.takesFloats($0, of: value) }
+        || differentiated.contains { liveness.takesFloatsBackward($0, of: value) }
     }
-    leftGradients = keptGradients.left.filter { value in
+    foundGradients = gradients.found.filter { value in
+      !operations.contains { $0.output.number == value.number && $0.forms.outputGradient != .floats }
+    }
+    leftGradients = gradients.left.filter { value in
       !differentiated.contains { operation in
-        operation.inputs.indices.contains {
-          operation.inputs[$0] == value && operation.forms.inputGradients[$0] != .floats
-        }
+        zip(operation.inputs, operation.forms.inputGradients).contains { $0.number == value.number && $1 != .floats }
       }
     }
     var treatments = [Treatment](repeating: .none, count: (liveness.values.map(\.number).max() ?? 0) + 1)
@@ -69,7 +52,10 @@ final class Conversions: Sendable {
     for operation in operations where liveness.isRead(operation.output) && !operation.forms.rounds {
       let value = operation.output
       // Its only reader rounds it, and rounds the gradient that it writes.
-      if operations.contains(where: { $0.inputs.first == value && $0.forms.inputs[0] == .both }) { continue }
+      let isRoundedByReader = operations.contains { reader in
+        zip(reader.inputs, reader.forms.inputs).contains { $0.number == value.number && $1 == .both }
+      }
+      if isRoundedByReader { continue }
       if liveness.root(value.number) == value.number {
         treatments[value.number] = liveness.isKept(value) ? .keep : .round
       }

@@ -15,6 +15,21 @@ extension Liveness {
     }
   }
 
+  /// Whether an operation's forward pass reads a kept value, given by its root, as Floats.
+  func takesFloats(_ operation: any Operation, of value: Value) -> Bool {
+    zip(operation.inputs, operation.forms.inputs).contains { root($0.number) == value.number && $1 == .floats }
+  }
+
+  /// Whether its backward pass does.
+  func takesFloatsBackward(_ operation: any Operation, of value: Value) -> Bool {
+    let readsInput = operation.inputs.indices.contains { index in
+      root(operation.inputs[index].number) == value.number && operation.backwardReads(input: index)
+        && operation.forms.backwardInputs[index] == .floats
+    }
+    let readsOutput = operation.backwardReadsOutput && root(operation.output.number) == value.number
+    return readsInput || (readsOutput && operation.forms.backwardOutput == .floats)
+  }
+
   private func forms(of operation: any Operation, in segment: Int) -> StorageForms {
     var forms = StorageForms(inputCount: operation.inputs.count)
     for (index, value) in operation.inputs.enumerated() {

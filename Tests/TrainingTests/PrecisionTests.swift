@@ -50,6 +50,7 @@ import Training
     ("5x5 convolution, stride 2", Convolution(4, kernel: 5, stride: 2, padding: 2, bias: false), image),
     ("linear", Linear(11), SampleShape(channels: 13, height: 1, width: 1)),
     ("batch norm and ReLU", normReLU, image),
+    ("frozen batch norm", BatchNorm(statistics: .frozen), image),
     ("average pooling", AveragePooling(3, stride: 2), image),
   ]
 
@@ -154,6 +155,40 @@ import Training
     let atFirst = try exact(first, x, sum(sum(dy, dq), atInner.dx))
     #expect(found.gradients["1.1.weight"] == atOuter.gradients["weight"])
     #expect(found.gradients["1.0.0.weight"] == atInner.gradients["weight"])
+    #expect(found.gradients["0.weight"] == atFirst.gradients["weight"])
+    #expect(found.dx == rounded(atFirst.dx))
+  }
+
+  /// A batch norm whose input others read too, who add to its gradient.
+  @Test func sharedInputOfBatchNorm() throws {
+    let input = Self.image
+    let convolution = Convolution(5, kernel: 3, padding: 1)
+    let (first, norm, inner) = (
+      Piece(layer: convolution, input: input, number: 1), Piece(layer: Self.normReLU, input: input, number: 2),
+      Piece(layer: convolution, input: input, number: 3)
+    )
+    let network = Sequential {
+      first.layer
+      Residual(rectifies: false) {
+        norm.layer
+        inner.layer
+      }
+    }
+    let x = rounded(LayerRun.random(samples * input.count, number: 2))
+    let bfloat16 = try whole(
+      network, input: input, x: x, [(first, "0."), (norm, "1.0."), (inner, "1.1.")])
+    let found = try bfloat16.outcome()
+
+    let r = rounded(try exact(first, x).y)
+    let n = rounded(try exact(norm, r).y)
+    let c = rounded(try exact(inner, n).y)
+    #expect(found.y == rounded(zip(c, r).map { $0 + $1 }))
+    let dy = rounded(bfloat16.w)
+    let atInner = try exact(inner, n, dy)
+    let atNorm = try exact(norm, r, rounded(atInner.dx))
+    let atFirst = try exact(first, x, rounded(zip(dy, atNorm.dx).map { $0 + $1 }))
+    #expect(found.gradients["1.1.weight"] == atInner.gradients["weight"])
+    #expect(found.gradients["1.0.0.weight"] == atNorm.gradients["0.weight"])
     #expect(found.gradients["0.weight"] == atFirst.gradients["weight"])
     #expect(found.dx == rounded(atFirst.dx))
   }
