@@ -76,8 +76,9 @@ import Testing
       of: Stored(x.floats.start, halves: x.halves.start), task.layout, samples: task.samples, to: sums.start)
     ChannelSums.addMoments(of: Stored(same.floats.start), task.layout, samples: task.samples, to: expected.start)
     withExtendedLifetime((x, same, sums, expected)) {
-      #expect(sums.elements.elementsEqual(expected.elements))
-      #expect(x.halves.elements.elementsEqual(same.halves.elements))
+      let isSame = sums.elements.elementsEqual(expected.elements)
+      let isKept = x.halves.elements.elementsEqual(same.halves.elements)
+      #expect(isSame && isKept)
     }
   }
 
@@ -98,8 +99,8 @@ import Testing
         }
         let plainCopy: Numbers.Form = copyForm == .absent ? .absent : .floats
         let expected = run(task.numbers(0), (.floats, yForm == .absent ? .absent : .floats, plainCopy))
-        let found = run(task.numbers(0, rounded: false), (.halves, yForm, copyForm))
-        #expect(found == expected, "y \(yForm), copy \(copyForm)")
+        let isSame = run(task.numbers(0, rounded: false), (.halves, yForm, copyForm)) == expected
+        #expect(isSame, "y \(yForm), copy \(copyForm)")
       }
     }
   }
@@ -120,8 +121,8 @@ import Testing
         }
         let expected = run(.floats, form == .absent ? .absent : .floats, keeps: false).rounded
         let y = run(.halves, form, keeps: keeps)
-        #expect(y.found(.floats) == expected, "residual \(form)")
-        if keeps { #expect(y.found(.halves) == expected, "residual \(form)") }
+        let isSame = y.found(.floats) == expected, isKept = !keeps || y.found(.halves) == expected
+        #expect(isSame && isKept, "residual \(form)")
       }
     }
   }
@@ -138,6 +139,7 @@ import Testing
         task.layout, samples: task.samples)
       return dx
     }
-    #expect(run(.halves).found(.floats) == run(.floats).rounded)
+    let isSame = run(.halves).found(.floats) == run(.floats).rounded
+    #expect(isSame)
   }
 }
