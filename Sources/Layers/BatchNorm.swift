@@ -62,15 +62,10 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
   /// sum(x) and sum(x^2) over a group, per padded channel.
   func total(_ worker: Worker, group: Int) -> UnsafePointer<Double> { moments.total(worker, group: group) }
 
-  func forms(_ offered: StorageForms) -> StorageForms? {
-    let takes =
-      offered.inputs[0] == .both && offered.backwardInputs[0] == .halves && offered.outputGradient == .halves
-    return takes ? offered : nil
-  }
-
   /// sum(x), sum(x^2)
   func forward(_ slice: Slice) {
     let x = slice.stored(inputs[0], forms.inputs[0])
+    // Without sums, what reads x next still finds it where it is kept.
     guard slice.isTraining else { return x.round(count: slice.count * norm.layout.sampleStride) }
     for piece in slice.pieces {
       ChannelSums.addMoments(
@@ -156,14 +151,6 @@ final class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchec
   var backwardReadsOutput: Bool { rectifies }
   var backwardWorksInPlace: Bool { true }
   var flopsPerSample: Int { 3 * norm.layout.shape.count }
-
-  func forms(_ offered: StorageForms) -> StorageForms? {
-    guard statistics != .frozen, offered.inputs[0] == .halves, offered.backwardInputs[0] == .halves else { return nil }
-    var forms = offered
-    if forms.inputs.last == .both { forms.inputs[1] = .floats }
-    forms.outputGradient = .floats
-    return forms
-  }
 
   func compile(_ target: CompileTarget) { norm.allocate(target) }
 

@@ -1,0 +1,21 @@
+/// Which 16-bit numbers batch norm's passes take in bf16 training.
+
+extension BatchNormMoments {
+  /// x is rounded and kept on the way forward, and found on the way back, as is the gradient of the other half.
+  func forms(_ offered: StorageForms) -> StorageForms? {
+    let takes =
+      offered.inputs[0] == .both && offered.backwardInputs[0] == .halves && offered.outputGradient == .halves
+    return takes ? offered : nil
+  }
+}
+
+extension BatchNormTransform {
+  /// x is found; y is rounded, and kept if others need it; its gradient comes as Floats, to be rounded.
+  func forms(_ offered: StorageForms) -> StorageForms? {
+    guard statistics != .frozen, offered.inputs[0] == .halves, offered.backwardInputs[0] == .halves else { return nil }
+    var forms = offered
+    if forms.inputs.last == .both { forms.inputs[1] = .floats }
+    forms.outputGradient = .floats
+    return forms
+  }
+}
