@@ -87,7 +87,7 @@ typedef struct {
 
 static inline gradient_blocking gradient_blocking_of(const winograd_shape *s, long tiles) {
   const long block = tiles_per_block(s, tiles);
-  const int chunk = tiles <= 64 ? (int)min(64, s->inputs) : s->inputs;
+  const int chunk = block == tiles && tiles <= 64 ? (int)min(64, s->inputs) : s->inputs;
   const int panel = block == tiles ? (int)min(64, s->outputs) : s->outputs;
   const long chunks = (s->inputs + chunk - 1) / chunk, panels = (s->outputs + panel - 1) / panel;
   return (gradient_blocking){

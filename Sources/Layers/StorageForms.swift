@@ -35,25 +35,17 @@ package struct StorageForms: Sendable {
 extension Slice {
   /// The slice's part of an activation, in a form.
   package func stored(_ value: Value, _ form: StorageForms.Form) -> Stored {
-    switch form {
-    case .floats: Stored(self[value])
-    case .halves: Stored(nil, halves: kept(value))
-    case .both: Stored(self[value], halves: kept(value))
-    }
+    Stored(form == .halves ? nil : self[value], halves: form == .floats ? nil : kept(value))
   }
 
   /// The slice's part of the loss's gradient by an activation, in a form.
   package func storedGradient(_ value: Value, _ form: StorageForms.Form) -> Stored {
-    switch form {
-    case .floats: Stored(gradient(value))
-    case .halves: Stored(nil, halves: keptGradient(value))
-    case .both: Stored(gradient(value), halves: keptGradient(value))
-    }
+    Stored(form == .halves ? nil : gradient(value), halves: form == .floats ? nil : keptGradient(value))
   }
 
   /// Where an operation writes the gradient of an input, in the form that it leaves; nil if nobody wants it.
   package func storedInputGradient(_ operation: some Operation, _ index: Int) -> Stored? {
-    let form = operation.wiring.forms.inputGradients[index]
+    let form = operation.forms.inputGradients[index]
     if form == .floats { return inputGradient(operation, index).map { Stored($0) } }
     return storedGradient(operation.inputs[index], form)
   }

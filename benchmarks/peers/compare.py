@@ -175,11 +175,10 @@ def sections(arguments):
                 "1 x 1": lockstep(binary, model, 1, 1), "1 x 2": lockstep(binary, model, 1, 2),
                 "2 x 1": lockstep(binary, model, 2, 1)}, rounds)
         if "shards" in arguments.sections:
-            runs = {count: {f"{count} shards": lockstep(binary, model, 1, cpus, "--shards", str(count))}
-                    for count in (default_shards(model), 2, 4, 8, 16)}
-            default, *others = runs.values()
-            yield from alternate(
-                f"{model}, shards", default, {name: run for other in others for name, run in other.items()}, rounds)
+            runs = {count: lockstep(binary, model, 1, cpus, "--shards", str(count)) for count in (2, 4, 8, 16)}
+            default = default_shards(model)
+            yield from alternate(f"{model}, shards", {f"{default} shards": runs.pop(default)}, {
+                f"{count} shards": run for count, run in runs.items()}, rounds)
 
 
 def circumstances(arguments):
