@@ -5,6 +5,18 @@
 static inline long min(long a, long b) { return a < b ? a : b; }
 static inline long max(long a, long b) { return a > b ? a : b; }
 
+// A tile's points per side, of which it has the square. An image as small as its tile has no neighbors but zeros, and
+// takes fewer.
+static inline int points_per_side(const winograd_shape *s) {
+  const int is_whole = s->tile <= 2 && s->padding == 1 && s->height == s->tile && s->width == s->tile;
+  return is_whole ? 2 * s->tile - 1 : s->tile + 2;
+}
+
+// A tile's outputs and inputs per side, and the zeros before the first one's.
+static inline int outputs_of(int points) { return points > 3 ? points - 2 : (points + 1) / 2; }
+static inline int inputs_of(int points) { return points > 3 ? points : outputs_of(points); }
+static inline int margin_of(int points, const winograd_shape *s) { return points > 3 ? s->padding : 0; }
+
 typedef struct {
   int tile;
   int rows;

@@ -82,8 +82,10 @@ void winograd_backward_weights(
   CHOOSE(backward_weights, shape->block)(shape, x, dy, d_weight, d_bias, adds, samples, scratch);
 }
 
+int winograd_points(const winograd_shape *shape) { return points_per_side(shape) * points_per_side(shape); }
+
 size_t winograd_scratch(const winograd_shape *shape, int samples) {
-  const long points = (shape->tile + 2) * (shape->tile + 2), tiles = grid_of(shape, samples).tiles;
+  const long points = winograd_points(shape), tiles = grid_of(shape, samples).tiles;
   const blocking f = blocking_of(shape, tiles);
   const gradient_blocking b = gradient_blocking_of(shape, tiles);
   const long panels = (shape->outputs + f.panel - 1) / f.panel, chunks = (shape->inputs + f.chunk - 1) / f.chunk;

@@ -2,20 +2,22 @@
 
 // Some tiles' inputs, as [points, C / chunk, capacity, chunk].
 INLINE void NAME(transform_inputs)(
-    int tile, const winograd_shape *s, const grid *g, long first, long tiles, const float *x, float *v, int chunk,
+    int count, const winograd_shape *s, const grid *g, long first, long tiles, const float *x, float *v, int chunk,
     long capacity, long apart) {
+  const int margin = margin_of(count, s);
   for (long t = 0; t < tiles; t++) {
     const place p = place_of(g, first + t);
     for (int c = 0; c < s->inputs; c += LANES)
       NAME(input_patch)(
-          tile, x + ((long)p.sample * s->inputs + c) * s->height * s->width, s->height, s->width, p.row - s->padding,
-          p.column - s->padding, v + c / chunk * chunk * capacity + t * chunk + c % chunk, apart, 0);
+          count, x + ((long)p.sample * s->inputs + c) * s->height * s->width, s->height, s->width, p.row - margin,
+          p.column - margin, v + c / chunk * chunk * capacity + t * chunk + c % chunk, apart, 0);
   }
 }
 
 // Lets some tiles' pixels come into the second-level cache while products keep the processor busy.
 INLINE void NAME(prefetch_tiles)(
-    int tile, const grid *g, long first, long end, const float *image, int channels, int height, int width) {
+    int count, const grid *g, long first, long end, const float *image, int channels, int height, int width) {
+  const int tile = outputs_of(count);
   for (long t = first; t < min(end, g->tiles); t++) {
     const place p = place_of(g, t);
     for (int c = 0; c < channels; c += LANES) {
@@ -28,15 +30,15 @@ INLINE void NAME(prefetch_tiles)(
 }
 
 INLINE void NAME(forward_tiles)(
-    int tile, const winograd_shape *s, const float *x, const float *weight, int transposed, const float *bias,
+    int side, const winograd_shape *s, const float *x, const float *weight, int transposed, const float *bias,
     float *y, int samples, float *scratch, stretch *ahead) {
-  const int points = (tile + 2) * (tile + 2), inputs = s->inputs, outputs = s->outputs;
+  const int points = side * side, inputs = s->inputs, outputs = s->outputs;
   const grid g = grid_of(s, samples);
   const blocking k = blocking_of(s, g.tiles);
   float *const v = scratch, *const m = v + points * k.input_apart, *const u = m + points * k.output_apart;
   for (long first = 0; first < g.tiles; first += k.tiles) {
     const long tiles = min(k.tiles, g.tiles - first);
-    NAME(transform_inputs)(tile, s, &g, first, tiles, x, v, k.chunk, k.tiles, k.input_apart);
+    NAME(transform_inputs)(side, s, &g, first, tiles, x, v, k.chunk, k.tiles, k.input_apart);
     float *chunk = u;
     for (int o = 0; o < outputs; o += k.panel) {
       const int panel = (int)min(k.panel, outputs - o);
@@ -48,7 +50,7 @@ INLINE void NAME(forward_tiles)(
               const long in = (c + i) / LANES, out = (o + j) / LANES;
               const long block = transposed ? in * (outputs / LANES) + out : out * (inputs / LANES) + in;
               NAME(weight_patch)(
-                  tile, weight + (block * 9 * LANES + i % LANES) * LANES, transposed,
+                  side, weight + (block * 9 * LANES + i % LANES) * LANES, transposed,
                   chunk + j / (2 * LANES) * 2 * LANES * count + i * 2 * LANES + j % (2 * LANES), k.weight_apart);
             }
         }
@@ -56,7 +58,7 @@ INLINE void NAME(forward_tiles)(
           // Outputs have long left the cache; a gradient's place, the slice's own, has not.
           if (o == 0 && c == 0 && !transposed)
             NAME(prefetch_tiles)(
-                tile, &g, first + tiles * i / points, first + tiles * (i + 1) / points, y, outputs, s->output_height,
+                side, &g, first + tiles * i / points, first + tiles * (i + 1) / points, y, outputs, s->output_height,
                 s->output_width);
           // Measured. On the way forward outputs are prefetched too.
           ahead = read_ahead(ahead, transposed ? 20 : 10);
@@ -71,7 +73,7 @@ INLINE void NAME(forward_tiles)(
         const place p = place_of(&g, first + t);
         for (int j = 0; j < panel; j += LANES)
           NAME(output_patch)(
-              tile, m + t * k.panel + j, k.output_apart, bias ? bias + o + j : 0,
+              side, m + t * k.panel + j, k.output_apart, bias ? bias + o + j : 0,
               y + ((long)p.sample * outputs + o + j) * s->output_height * s->output_width, s->output_height,
               s->output_width, p.row, p.column);
       }
@@ -80,9 +82,9 @@ INLINE void NAME(forward_tiles)(
 }
 
 INLINE void NAME(backward_weights_tiles)(
-    int tile, const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
+    int side, const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
     int samples, float *scratch) {
-  const int points = (tile + 2) * (tile + 2), inputs = s->inputs, outputs = s->outputs;
+  const int points = side * side, inputs = s->inputs, outputs = s->outputs;
   const grid g = grid_of(s, samples);
   const gradient_blocking k = gradient_blocking_of(s, g.tiles);
   float *const v = scratch, *const w = v + points * k.input_apart, *const u = w + points * k.output_apart;
@@ -90,13 +92,13 @@ INLINE void NAME(backward_weights_tiles)(
   for (int o = 0; o < outputs; o += LANES) STORE(bias_sum + o, (VEC){0});
   for (long first = 0; first < g.tiles; first += k.tiles) {
     const long tiles = min(k.tiles, g.tiles - first);
-    NAME(transform_inputs)(tile, s, &g, first, tiles, x, v, k.chunk, k.tiles, k.input_apart);
+    NAME(transform_inputs)(side, s, &g, first, tiles, x, v, k.chunk, k.tiles, k.input_apart);
     for (long t = 0; t < tiles; t++) {
       const place p = place_of(&g, first + t);
       for (int o = 0; o < outputs; o += LANES) {
         VEC sum = {0};
         NAME(gradient_patch)(
-            tile, dy + ((long)p.sample * outputs + o) * s->output_height * s->output_width, s->output_height,
+            side, dy + ((long)p.sample * outputs + o) * s->output_height * s->output_width, s->output_height,
             s->output_width, p.row, p.column, w + o / k.panel * k.panel * k.tiles + t * k.panel + o % k.panel,
             k.output_apart, d_bias ? &sum : 0);
         STORE(bias_sum + o, LOAD(bias_sum + o) + sum);
@@ -110,7 +112,7 @@ INLINE void NAME(backward_weights_tiles)(
         const long next = first + k.tiles;
         for (int i = 0; i < points; i++) {
           NAME(prefetch_tiles)(
-              tile, &g, next + k.tiles * i / points, next + k.tiles * (i + 1) / points, x, inputs, s->height, s->width);
+              side, &g, next + k.tiles * i / points, next + k.tiles * (i + 1) / points, x, inputs, s->height, s->width);
           NAME(multiply)(
               v + i * k.input_apart + c * k.tiles, 1, k.chunk, w + i * k.output_apart + o * k.tiles, 2 * LANES, k.panel,
               u + i * k.weight_apart, 2 * LANES, k.panel, count, panel, tiles, first > 0);
@@ -120,7 +122,7 @@ INLINE void NAME(backward_weights_tiles)(
           for (int r = 0; r < count; r++) {
             const long block = (long)((o + j) / LANES) * (inputs / LANES) + (c + r) / LANES;
             NAME(weight_gradient_patch)(
-                tile, u + (long)r * k.panel + j, k.weight_apart,
+                side, u + (long)r * k.panel + j, k.weight_apart,
                 d_weight + (block * 9 * LANES + (c + r) % LANES) * LANES, adds);
           }
       }
@@ -131,21 +133,25 @@ INLINE void NAME(backward_weights_tiles)(
       STORE(d_bias + o, adds ? LOAD(d_bias + o) + LOAD(bias_sum + o) : LOAD(bias_sum + o));
 }
 
-// The tile's size must be known where the transforms are inlined.
+// The number of points must be known where the transforms are inlined.
+#define BY_POINTS(FUNCTION, ...)                                                                                       \
+  switch (points_per_side(s)) {                                                                                        \
+    case 6: NAME(FUNCTION)(6, __VA_ARGS__); break;                                                                     \
+    case 4: NAME(FUNCTION)(4, __VA_ARGS__); break;                                                                     \
+    case 3: NAME(FUNCTION)(3, __VA_ARGS__); break;                                                                     \
+    case 1: NAME(FUNCTION)(1, __VA_ARGS__); break;                                                                     \
+  }
+
 FUNCTION void NAME(forward)(
     const winograd_shape *s, const float *x, const float *weight, int transposed, const float *bias, float *y,
     int samples, float *scratch, stretch *ahead) {
-  if (s->tile == 4)
-    NAME(forward_tiles)(4, s, x, weight, transposed, bias, y, samples, scratch, ahead);
-  else
-    NAME(forward_tiles)(2, s, x, weight, transposed, bias, y, samples, scratch, ahead);
+  BY_POINTS(forward_tiles, s, x, weight, transposed, bias, y, samples, scratch, ahead)
 }
 
 FUNCTION void NAME(backward_weights)(
     const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
     float *scratch) {
-  if (s->tile == 4)
-    NAME(backward_weights_tiles)(4, s, x, dy, d_weight, d_bias, adds, samples, scratch);
-  else
-    NAME(backward_weights_tiles)(2, s, x, dy, d_weight, d_bias, adds, samples, scratch);
+  BY_POINTS(backward_weights_tiles, s, x, dy, d_weight, d_bias, adds, samples, scratch)
 }
+
+#undef BY_POINTS

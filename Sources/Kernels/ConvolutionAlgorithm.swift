@@ -4,10 +4,10 @@ import Tensors
 package enum ConvolutionAlgorithm: Hashable, Sendable, Codable, CustomStringConvertible {
   /// oneDNN's direct convolution.
   case direct
-  /// Winograd's, with tiles of `tile` x `tile` outputs: 2 or 4.
+  /// Winograd's, with tiles of `tile` x `tile` outputs: 2 or 4, or 1 if the image has one pixel.
   case winograd(tile: Int)
 
-  package static let all: [ConvolutionAlgorithm] = [.direct, .winograd(tile: 2), .winograd(tile: 4)]
+  package static let all: [ConvolutionAlgorithm] = [.direct] + [1, 2, 4].map { .winograd(tile: $0) }
 
   package var description: String {
     switch self {
@@ -75,23 +75,23 @@ package struct ConvolutionAlgorithms: Hashable, Sendable, Codable {
   ///     32 -> 32 @16x16    direct 67 / 90 / 52    2x2 103 / 128 / 84    4x4 132 / 177 / 115
   ///     64 -> 64 @8x8      direct 57 / 70 / 51    2x2 109 / 107 / 93    4x4 142 / 134 / 117
   package init(for geometry: ConvolutionGeometry) {
-    guard geometry.suitsWinograd else {
-      self.init(.direct)
-      return
+    let tile = geometry.winogradTiles.reversed().min {
+      geometry.multiplications(winogradTile: $0) < geometry.multiplications(winogradTile: $1)
     }
-    let shape = geometry.output.shape
-    /// Multiplications per sample and pair of channels: the tiles at the border may hang over.
-    func multiplications(_ tile: Int) -> Int {
-      (shape.height + tile - 1) / tile * ((shape.width + tile - 1) / tile) * (tile + 2) * (tile + 2)
-    }
-    self.init(.winograd(tile: multiplications(2) < multiplications(4) ? 2 : 4))
+    self.init(tile.map { .winograd(tile: $0) } ?? .direct)
   }
 }
 
 extension ConvolutionGeometry {
-  /// Whether there is a Winograd form of the convolution.
-  package var suitsWinograd: Bool {
-    (kernelHeight, kernelWidth) == (3, 3) && (stride, dilation, groups) == (1, 1, 1) && padding <= 2
-      && input.block == output.block && input.block > 1
+  /// All that can compute the convolution.
+  package var algorithms: [ConvolutionAlgorithm] { [.direct] + winogradTiles.map { .winograd(tile: $0) } }
+
+  /// The sides of the tiles in which there is a Winograd form.
+  var winogradTiles: [Int] {
+    guard
+      (kernelHeight, kernelWidth) == (3, 3) && (stride, dilation, groups) == (1, 1, 1) && padding <= 2
+        && input.block == output.block && input.block > 1
+    else { return [] }
+    return (input.shape.height, input.shape.width, padding) == (1, 1, 1) ? [1, 2, 4] : [2, 4]
   }
 }

@@ -63,8 +63,11 @@ public struct KernelPlan: Codable, Hashable, Sendable {
       guard let operation = convolutions.first(where: { $0.name == name }) else {
         throw LockstepError("the plan is of another network: this one has no convolution \(name)")
       }
-      for pass in ConvolutionPassKind.allCases where algorithms[pass] != .direct && !operation.geometry.suitsWinograd {
-        throw LockstepError("the plan asks for \(algorithms[pass]) in \(name), which is no 3x3 convolution of stride 1")
+      let known = operation.geometry.algorithms
+      for pass in ConvolutionPassKind.allCases where !known.contains(algorithms[pass]) {
+        throw LockstepError(
+          "the plan asks for \(algorithms[pass]) in \(name), for which there is \(known.map(\.description).joined(separator: ", "))"
+        )
       }
     }
     guard sliceSizes.count == segments, sliceSizes.allSatisfy({ $0 > 0 }) else {

@@ -12,8 +12,11 @@ public struct TuningTable {
 
   /// A line per convolution and pass, in GFLOP/s of a direct computation, and the slices.
   public var text: String {
-    let algorithms = ConvolutionAlgorithm.all
-    var table = Table(["layer", "pass"] + algorithms.map(\.description) + ["chosen"], numbers: [2, 3, 4])
+    let algorithms = ConvolutionAlgorithm.all.filter { algorithm in
+      tuner.measurements.contains { $0.seconds.contains { $0.algorithm == algorithm } }
+    }
+    var table = Table(
+      ["layer", "pass"] + algorithms.map(\.description) + ["chosen"], numbers: Set(2..<2 + algorithms.count))
     for row in tuner.measurements {
       let rates = algorithms.map { algorithm in
         row.seconds.first { $0.algorithm == algorithm }.map {

@@ -83,7 +83,7 @@ public struct KernelTuner: Sendable {
   private static func timings(
     _ geometry: ConvolutionGeometry, samples: Int
   ) -> [ConvolutionPassKind: [(ConvolutionAlgorithm, Double)]] {
-    let algorithms = geometry.suitsWinograd ? ConvolutionAlgorithm.all : [.direct]
+    let algorithms = geometry.algorithms
     let kernels = algorithms.map { ConvolutionTiming(geometry, $0, samples: samples) }
     var result: [ConvolutionPassKind: [(ConvolutionAlgorithm, Double)]] = [:]
     for pass in ConvolutionPassKind.allCases {

@@ -5,8 +5,8 @@ import Testing
 
 /// Winograd's convolution, and oneDNN's direct one, against the definition in Double.
 @Suite struct WinogradTests {
-  /// Sizes that tiles of 2 and 4 cut unevenly, channels that fill neither blocks, strips nor chunks, tiles enough for
-  /// several blocks of them.
+  /// Sizes that tiles of 2 and 4 cut unevenly, images as small as a tile, channels that fill neither blocks, strips nor
+  /// chunks, tiles enough for several blocks of them.
   struct Case: Sendable, CustomTestStringConvertible {
     var samples: Int
     var inputs: Int
@@ -18,28 +18,43 @@ import Testing
     var testDescription: String {
       "\(samples)x\(inputs)x\(height)x\(width) -> \(outputs), padding \(padding)" + (hasBias ? ", bias" : "")
     }
+    var input: SampleShape { SampleShape(channels: inputs, height: height, width: width) }
+    var output: SampleShape {
+      SampleShape(channels: outputs, height: height + 2 * padding - 2, width: width + 2 * padding - 2)
+    }
+    var geometry: ConvolutionGeometry {
+      let block = InstructionSet.channelBlock
+      return ConvolutionGeometry(
+        input: ActivationLayout(shape: input, block: block), output: ActivationLayout(shape: output, block: block),
+        kernelHeight: 3, kernelWidth: 3, stride: 1, padding: padding, dilation: 1, groups: 1, hasBias: hasBias)
+    }
   }
 
   static let cases = [
     Case(samples: 5, inputs: 3, outputs: 7, height: 7, width: 5),
     Case(samples: 1, inputs: 16, outputs: 16, height: 1, width: 1),
+    Case(samples: 70, inputs: 70, outputs: 90, height: 1, width: 1, hasBias: true),
     Case(samples: 2, inputs: 24, outputs: 40, height: 2, width: 2, hasBias: true),
+    Case(samples: 150, inputs: 70, outputs: 90, height: 2, width: 2),
+    Case(samples: 2, inputs: 16, outputs: 16, height: 2, width: 2, padding: 2),
+    Case(samples: 2, inputs: 16, outputs: 16, height: 2, width: 3),
+    Case(samples: 2, inputs: 16, outputs: 16, height: 1, width: 2),
     Case(samples: 3, inputs: 16, outputs: 8, height: 9, width: 6, padding: 0),
     Case(samples: 3, inputs: 8, outputs: 24, height: 6, width: 7, padding: 2, hasBias: true),
     Case(samples: 40, inputs: 80, outputs: 72, height: 8, width: 9, hasBias: true),
   ]
 
-  @Test(arguments: cases, [ConvolutionAlgorithm.direct, .winograd(tile: 2), .winograd(tile: 4)])
+  /// The usual choice is the one with the fewest multiplications, and images as small as a tile take fewer.
+  @Test func choice() {
+    func chosen(_ side: Int) -> ConvolutionAlgorithm {
+      ConvolutionAlgorithms(for: Case(samples: 1, inputs: 16, outputs: 16, height: side, width: side).geometry).forward
+    }
+    #expect([1, 2, 3, 4, 8].map(chosen) == [1, 2, 4, 4, 4].map { .winograd(tile: $0) })
+  }
+
+  @Test(arguments: cases.flatMap { c in c.geometry.algorithms.map { (c, $0) } })
   func passes(_ c: Case, _ algorithm: ConvolutionAlgorithm) {
-    let (x, y) = (
-      SampleShape(channels: c.inputs, height: c.height, width: c.width),
-      SampleShape(
-        channels: c.outputs, height: c.height + 2 * c.padding - 2, width: c.width + 2 * c.padding - 2)
-    )
-    let block = InstructionSet.channelBlock
-    let geometry = ConvolutionGeometry(
-      input: ActivationLayout(shape: x, block: block), output: ActivationLayout(shape: y, block: block),
-      kernelHeight: 3, kernelWidth: 3, stride: 1, padding: c.padding, dilation: 1, groups: 1, hasBias: c.hasBias)
+    let (geometry, x, y) = (c.geometry, c.input, c.output)
     let kernel = ConvolutionKernel(
       geometry, ConvolutionAlgorithms(algorithm), samples: c.samples, needsInputGradient: true)
     let context = KernelContext()

@@ -75,7 +75,8 @@ void bfloat16_expand(int block, const uint16_t *kept, float *y, ptrdiff_t count)
 ///     y = A^T [ (G g G^T) * (B^T x B) ] A
 ///
 /// summed over input channels where * stands, which makes (m + 2)^2 matrix products of tiles by channels. The weight's
-/// gradient is G^T [ sum over tiles of (B^T x B) * (A dy A^T) ] G.
+/// gradient is G^T [ sum over tiles of (B^T x B) * (A dy A^T) ] G. An image that is as small as its only tile, 2 x 2 or 1 x 1
+/// with one row of zeros around it, takes 9 products or 1.
 /// Sources: Winograd 1980, doi:10.1137/1.9781611970364; Lavin, Gray 2016, doi:10.1109/CVPR.2016.435.
 ///
 /// Activations are [n, C/b, H, W, b], weights [K/b, C/b, 3, 3, b of C, b of K], with blocks of b channels.
@@ -92,9 +93,12 @@ typedef struct {
   int output_width;
   /// Zeros around the input on every side, up to 2.
   int padding;
-  /// m, 2 or 4.
+  /// m, 2 or 4; 1 for images of one pixel.
   int tile;
 } winograd_shape;
+
+/// Multiplications per tile and pair of channels.
+int winograd_points(const winograd_shape *shape);
 
 /// Floats of scratch memory that any pass over so many samples takes.
 size_t winograd_scratch(const winograd_shape *shape, int samples);
