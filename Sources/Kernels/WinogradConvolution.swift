@@ -5,7 +5,7 @@ import Tensors
 /// A pass by Winograd's minimal filtering.
 ///
 /// Our own, because oneDNN has it for AVX-512 alone. It takes 2.25 (tiles of 2 x 2 outputs) or 4 (4 x 4) times fewer
-/// multiplications than the direct convolution, and for images of 2 x 2 nine instead of the sixteen that are not by zero;
+/// multiplications than the direct convolution, for images of 2 x 2 nine instead of the sixteen that are not by zero;
 /// its relative error is about 1e-6, against 2e-7.
 final class WinogradConvolution: ConvolutionPass {
   let weight: dnnl_memory_desc_t
