@@ -1,6 +1,6 @@
 """Measures Lockstep against PyTorch and JAX, alternating in one run: every round measures each contestant once.
 
-Prints a table as it goes, and at the end writes one JSON line per contestant and a chart:
+Prints a table as it goes, and writes a JSON line per contestant, and at the end a chart:
 
     python compare.py                                    everything: more than an hour on two cores
     python compare.py --sections step --models resnet20  one comparison
@@ -59,10 +59,17 @@ def run(command, environment=None):
     return output
 
 
+def cpu_facts(name):
+    """What the system says of the first processor under that name."""
+    with open("/proc/cpuinfo") as file:
+        return next((line.split(":", 1)[1].strip() for line in file if line.startswith(name)), "unknown")
+
+
 def pytorch(model, threads, layout, compiled, dtype="fp32"):
     batch, shape, steps, _ = WORK[model]
     # Without bf16 instructions in the processor, PyTorch's step takes seconds.
-    steps, warmup = (steps, 3) if dtype == "fp32" else (max(3, steps // 10), 1)
+    is_slow = dtype == "bf16" and "avx512_bf16" not in cpu_facts("flags").split()
+    steps, warmup = (max(3, steps // 10), 1) if is_slow else (steps, 3)
     command = [sys.executable, "pytorch_step.py", "--model", model, "--batch", str(batch),
                "--shape", "x".join(map(str, shape)), "--threads", str(threads), "--layout", layout, "--dtype", dtype,
                "--steps", str(steps), "--blocks", "3", "--warmup", str(warmup)] + (["--compile"] if compiled else [])
@@ -182,11 +189,10 @@ def sections(arguments):
 
 
 def circumstances(arguments):
-    with open("/proc/cpuinfo") as file:
-        cpu = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    return {"cpu": cpu, "cpus": len(os.sched_getaffinity(0)),
-            **{name: version(name) for name in ("torch", "jax", "flax")}, "python": platform.python_version(), "date": datetime.date.today().isoformat(),
+    return {"cpu": cpu_facts("model name"), "cpus": len(os.sched_getaffinity(0)),
+            **{name: version(name) for name in ("torch", "jax", "flax")}, "python": platform.python_version(),
+            "date": datetime.date.today().isoformat(),
             "commit": commit.stdout.strip(), "command": "compare.py " + " ".join(sys.argv[1:])}
 
 
@@ -202,13 +208,16 @@ def main():
     arguments.lockstep = str(pathlib.Path(arguments.lockstep).resolve())
     if not os.path.exists(arguments.lockstep):
         parser.error(f"there is no {arguments.lockstep}; run swift build -c release")
-    rows = list(sections(arguments))
+    facts = circumstances(arguments)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
-        facts = circumstances(arguments)
-        with open(arguments.output / "peers.jsonl", "a") as file:
-            for row in rows:
+    rows = []
+    for row in sections(arguments):
+        rows.append(row)
+        if arguments.output:
+            with open(arguments.output / "peers.jsonl", "a") as file:
                 file.write(json.dumps({**row, **facts}) + "\n")
+    if arguments.output:
         (arguments.output / "peers.svg").write_text(bars(rows, facts))
 
 
