@@ -82,10 +82,10 @@ FUNCTION void NAME(multiply)(
   }
 }
 
-// Steps per pass: a strip of B stays in the first-level cache while the rows go by.
+// In passes: a strip of B stays in the first-level cache while the rows go by.
 FUNCTION void NAME(multiply_all)(
     const matrix *a, const matrix *b, const matrix *c, long rows, long columns, long steps, int adds) {
-  const long pass = 256, whole = columns / (2 * LANES) * 2 * LANES, strips = whole / (2 * LANES);
+  const long pass = MATRIX_PASS, whole = columns / (2 * LANES) * 2 * LANES, strips = whole / (2 * LANES);
   for (long p = 0; p < steps || p == 0; p += pass) {
     const float *const from = a->start + p * a->columns_apart;
     const long count = min(pass, steps - p);

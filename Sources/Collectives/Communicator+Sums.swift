@@ -33,11 +33,13 @@ extension Communicator {
   ) throws {
     let element = MemoryLayout<Float>.size
     let row = slices[rank].count * element
+    // MPI counts a message's bytes in Int32, so that addresses must not count from the whole model's beginning.
+    let first = slices[0].lowerBound
     for root in 0..<(partition.roots.map(\.count).max() ?? 0) {
       let isMine = root < arrays.count
       try allToAll(
-        send: isMine ? UnsafeRawPointer(arrays[root]) : nil,
-        parts: slices.map { isMine ? $0.lowerBound * element..<$0.upperBound * element : 0..<0 },
+        send: isMine ? UnsafeRawPointer(arrays[root] + first) : nil,
+        parts: slices.map { isMine ? ($0.lowerBound - first) * element..<($0.upperBound - first) * element : 0..<0 },
         receive: received,
         parts: (0..<size).map { sender in
           guard root < partition.roots[sender].count else { return 0..<0 }

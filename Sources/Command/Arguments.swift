@@ -49,7 +49,10 @@ struct ShapeChoice: ExpressibleByArgument, CustomStringConvertible {
 
   init?(argument: String) {
     let extents = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
-    guard extents.count == 3, extents.allSatisfy((1...65_536).contains) else { return nil }
+    // A sample larger than a gigabyte is a slip of the finger.
+    guard extents.count == 3, extents.allSatisfy((1...65_536).contains), extents.reduce(1, *) <= 1 << 28 else {
+      return nil
+    }
     shape = SampleShape(channels: extents[0], height: extents[1], width: extents[2])
   }
 

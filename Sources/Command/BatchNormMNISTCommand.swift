@@ -4,6 +4,7 @@ import Datasets
 import Experiments
 import Reports
 import Tensors
+import Training
 
 struct BatchNormMNISTCommand: JobCommand {
   static let configuration = CommandConfiguration(
@@ -36,7 +37,7 @@ struct BatchNormMNISTCommand: JobCommand {
   @Option(help: ArgumentHelp("The key of all randomness.", valueName: "number"))
   var seed: UInt64 = 0
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: the CPUs this rank may use)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
   var threads: Int?
 
   @OptionGroup(title: "Output") var outputArguments: OutputArguments
@@ -82,7 +83,8 @@ struct BatchNormMNISTCommand: JobCommand {
     experiment.learningRate = learningRate
     experiment.deviation = weightDeviation
     experiment.seed = seed
-    experiment.threads = threads ?? job.defaultThreads
+    let shards = TrainingOptions.defaultShards(globalBatchSize: experiment.globalBatchSize)
+    experiment.threads = threads ?? job.defaultThreads(shards: shards)
     return experiment
   }
 

@@ -58,7 +58,7 @@ struct BenchAccuracyCommand: JobCommand {
   @Flag(help: "Crop the training samples at random after padding and, where that makes sense, flip them.")
   var augment = false
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: the CPUs this rank may use)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
   var threads: Int?
 
   @OptionGroup(title: "Output") var outputArguments: OutputArguments
@@ -130,7 +130,7 @@ struct BenchAccuracyCommand: JobCommand {
     bench.samplesPerWorker = samplesPerWorker
     bench.seeds = seeds
     bench.options.globalBatchSize = batchSize
-    bench.options.threads = threads ?? job.defaultThreads
+    bench.options.threads = threads ?? job.defaultThreads(shards: bench.options.effectiveShards)
     bench.options.length = .epochs(epochs)
     bench.options.learningRate = learningRate
     bench.options.optimizer = SGD(momentum: 0.9, weightDecay: weightDecay)

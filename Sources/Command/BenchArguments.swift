@@ -19,7 +19,7 @@ struct BenchArguments: ParsableArguments {
   @Option(help: ArgumentHelp("Shards of a batch. (default: as in training)", valueName: "count"))
   var shards: Int?
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: the CPUs this rank may use)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
   var threads: Int?
 
   @OptionGroup var precisionArguments: PrecisionArguments
@@ -28,7 +28,7 @@ struct BenchArguments: ParsableArguments {
     var options = TrainingOptions()
     options.globalBatchSize = batchSize
     options.shards = shards
-    options.threads = threads ?? job.defaultThreads
+    options.threads = threads ?? job.defaultThreads(shards: options.effectiveShards)
     options.precision = precisionArguments.precision
     return options
   }

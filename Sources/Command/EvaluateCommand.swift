@@ -37,7 +37,7 @@ struct EvaluateCommand: JobCommand {
   @Option(help: ArgumentHelp("Samples computed at once, over all workers.", valueName: "count"))
   var batchSize = 128
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: the CPUs this rank may use)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
   var threads: Int?
 
   @OptionGroup var precisionArguments: PrecisionArguments
@@ -48,7 +48,7 @@ struct EvaluateCommand: JobCommand {
   func run(_ job: Job) throws {
     var options = TrainingOptions()
     options.globalBatchSize = batchSize
-    options.threads = threads ?? job.defaultThreads
+    options.threads = threads ?? job.defaultThreads(shards: options.effectiveShards)
     options.seed = seed
     options.precision = precisionArguments.precision
     try job.requireSame(
@@ -60,7 +60,9 @@ struct EvaluateCommand: JobCommand {
       let data = try dataArguments.load(seed: seed)
       if data.test == nil { throw LockstepError("the data set \(data.name) has no test samples to evaluate on") }
       let model = try modelArguments.make(for: data)
-      let trainer = try Trainer(model, data: data, options: options, communicator: job.communicator)
+      let trainer = try Trainer(
+        model, data: data, options: options, communicator: job.communicator,
+        onlyEvaluates: recomputeStatistics == nil)
       try trainer.initialize(from: Safetensors(contentsOf: initial), source: initial)
       return trainer
     }

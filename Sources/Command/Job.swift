@@ -36,9 +36,10 @@ struct Job {
   }
 
   /// The threads of each rank if none are asked for: the CPUs this rank may use, or its share of the machine's where
-  /// ranks are not bound.
-  var defaultThreads: Int {
-    min(Machine.availableProcessors, max(1, Machine.processorCount / communicator.localSize))
+  /// ranks are not bound; but no more than have a shard of every batch.
+  func defaultThreads(shards: Int) -> Int {
+    let processors = min(Machine.availableProcessors, max(1, Machine.processorCount / communicator.localSize))
+    return min(processors, max(1, shards / communicator.size))
   }
 
   /// Ends the job if ranks run different builds of the program, or different subcommands.
@@ -83,7 +84,7 @@ struct Job {
     let available = try communicator.allGather("\(Machine.availableProcessors)").compactMap { Int($0) }
     let fewest = available.min() ?? 1
     let cpus = Set(available).count == 1 ? "\(fewest)" : "\(fewest) to \(available.max() ?? 1)"
-    let shards = options.shards ?? TrainingOptions.defaultShards(globalBatchSize: options.globalBatchSize)
+    let shards = options.effectiveShards
     print(
       "\(ranks) rank\(ranks == 1 ? "" : "s") x \(threads) thread\(threads == 1 ? "" : "s"),"
         + " \(cpus) CPU\(cpus == "1" ? "" : "s") per rank, \(InstructionSet.name) in \(options.precision.rawValue),"
@@ -96,6 +97,10 @@ struct Job {
       print(
         "warning: \(communicator.localSize) ranks x \(threads) threads on a machine of \(Machine.processorCount) CPUs"
           + " will wait for each other; use fewer")
+    } else if fewest > threads, ranks * (threads + 1) > shards {
+      print(
+        "note: \(threads) of \(fewest) CPUs per rank compute, because a batch has \(shards) shards; more of them, and"
+          + " larger batches, are for more workers")
     }
   }
 }

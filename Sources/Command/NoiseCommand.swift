@@ -40,7 +40,7 @@ struct NoiseCommand: JobCommand {
     help: ArgumentHelp("The trained network's parameters, instead of training.", valueName: "file.safetensors"))
   var trained: String?
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: the CPUs this rank may use)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
   var threads: Int?
 
   @Option(help: ArgumentHelp("The key of all randomness.", valueName: "number"))
@@ -56,15 +56,14 @@ struct NoiseCommand: JobCommand {
   func run(_ job: Job) throws {
     var options = TrainingOptions()
     options.globalBatchSize = batchSize
-    options.threads = threads ?? job.defaultThreads
+    options.threads = threads ?? job.defaultThreads(shards: options.effectiveShards)
     options.length = .steps(steps)
     options.learningRate = learningRate
     options.seed = seed
     try job.requireSame(
       identity + [
         ("data", dataArguments.data ?? "unset"), ("threads", "\(options.threads)"),
-        ("output", outputArguments.output ?? "unset"), ("resume", "\(outputArguments.resume)"),
-      ])
+      ] + outputArguments.options)
     let (trainer, file) = try job.communicator.agree { [options] in
       let data = try dataArguments.load(seed: seed)
       let network = try ModelZoo.model(model, ModelOptions(input: data.shape, classCount: data.classCount))

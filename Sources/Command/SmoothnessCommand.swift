@@ -4,6 +4,7 @@ import Datasets
 import Experiments
 import Reports
 import Tensors
+import Training
 
 struct SmoothnessCommand: JobCommand {
   static let configuration = CommandConfiguration(
@@ -58,7 +59,7 @@ struct SmoothnessCommand: JobCommand {
   @Option(help: ArgumentHelp("The key of all randomness.", valueName: "number"))
   var seed: UInt64 = 0
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: the CPUs this rank may use)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
   var threads: Int?
 
   @OptionGroup(title: "Output") var outputArguments: OutputArguments
@@ -70,6 +71,7 @@ struct SmoothnessCommand: JobCommand {
     ] where value < 1 {
       throw ValidationError("--\(name) must be positive.")
     }
+    guard learningRate > 0, linearLearningRate > 0 else { throw ValidationError("Learning rates must be positive.") }
   }
 
   func run(_ job: Job) throws {
@@ -114,7 +116,8 @@ struct SmoothnessCommand: JobCommand {
     experiment.points = points
     experiment.layers = layers
     experiment.seed = seed
-    experiment.threads = threads ?? job.defaultThreads
+    let shards = TrainingOptions.defaultShards(globalBatchSize: experiment.globalBatchSize)
+    experiment.threads = threads ?? job.defaultThreads(shards: shards)
     return experiment
   }
 

@@ -62,10 +62,7 @@ struct SyncVersusLocalCommand: JobCommand {
 
   func run(_ job: Job) throws {
     try job.requireSame(
-      identity + [
-        ("layouts", layouts.map { "\($0.layouts)" } ?? "unset"), ("output", outputArguments.output ?? "unset"),
-        ("resume", "\(outputArguments.resume)"),
-      ])
+      identity + [("layouts", layouts.map { "\($0.layouts)" } ?? "unset")] + outputArguments.options)
     let data = try job.communicator.agree { () throws -> Dataset in
       let data = try Dataset.load("random", path: nil, shape: shape.shape, classCount: classes, seed: 0)
       _ = try network(.sync)

@@ -46,7 +46,7 @@ struct TrainCommand: JobCommand {
   private func train(_ trainer: Trainer, _ job: Job, _ identity: [String: String]) throws {
     let progress = ProgressReport(totalSteps: trainer.totalSteps, stepsPerEpoch: trainer.stepsPerEpoch)
     let metrics = try job.communicator.agree {
-      job.isFirst ? try files.metrics.map { try MetricsFile($0, appends: files.resume) } : nil
+      job.isFirst ? try files.metrics.map { try MetricsFile($0, after: files.resume ? trainer.engine.step : nil) } : nil
     }
     try trainer.train { event in
       if job.isFirst {

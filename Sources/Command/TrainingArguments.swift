@@ -8,11 +8,11 @@ struct TrainingArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Parts of a batch that move between workers whole; decides bits, and how many workers can share a batch. (default: 8, or half the batch size if that is less)",
+      "Parts of a batch that move between workers whole; decides bits, and how many workers can share a batch. (default: one for every 16 samples, but at least 4 and at most 8)",
       valueName: "count"))
   var shards: Int?
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: the CPUs this rank may use)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
   var threads: Int?
 
   @Option(help: ArgumentHelp("Passes over the data. (default: 3)", valueName: "count"))
@@ -73,7 +73,7 @@ struct TrainingArguments: ParsableArguments {
     var options = TrainingOptions()
     options.globalBatchSize = batchSize
     options.shards = shards
-    options.threads = threads ?? job.defaultThreads
+    options.threads = threads ?? job.defaultThreads(shards: options.effectiveShards)
     options.length = steps.map { .steps($0) } ?? .epochs(epochs ?? 3)
     options.learningRate = learningRate
     options.linearScalingBase = linearScaling

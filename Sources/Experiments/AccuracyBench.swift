@@ -69,7 +69,7 @@ public struct AccuracyBench: Sendable {
   public var plan: [(kind: Kind, seed: UInt64)] {
     (0..<seeds).flatMap { seed in
       ([.sync, .group] + samplesPerWorker.sorted().map { Kind.local(samplesPerWorker: $0) })
-        .map { ($0, options.seed + UInt64(seed)) }
+        .map { ($0, options.seed &+ UInt64(seed)) }
     }
   }
 

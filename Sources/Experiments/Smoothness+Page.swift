@@ -149,7 +149,7 @@ extension Smoothness {
 
   /// Three digits.
   private func significant(_ value: Double) -> String {
-    let magnitude = value == 0 ? 0 : Int(log10(abs(value)).rounded(.down))
+    let magnitude = value.isNormal ? Int(log10(abs(value)).rounded(.down)) : 0
     return Formats.fixed(value, max(0, 2 - magnitude))
   }
 

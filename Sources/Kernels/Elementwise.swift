@@ -8,6 +8,19 @@ package enum Elementwise {
     add_floats(Int32(InstructionSet.channelBlock), sum, x, sum, count)
   }
 
+  /// Puts zeros into the padding of channels, where other kernels rely on them.
+  package static func clearPadding(_ y: UnsafeMutablePointer<Float>, _ layout: ActivationLayout, samples: Int) {
+    let used = layout.shape.channels % layout.block
+    guard used > 0 else { return }
+    let lastBlock = (layout.channelBlocks - 1) * layout.positions * layout.block
+    for sample in 0..<samples {
+      for position in 0..<layout.positions {
+        let pixel = y + sample * layout.sampleStride + lastBlock + position * layout.block
+        (pixel + used).update(repeating: 0, count: layout.block - used)
+      }
+    }
+  }
+
   /// y = x * mask * scale, where the mask is 0 or 1.
   package static func mask(
     _ x: UnsafePointer<Float>, by mask: UnsafePointer<UInt8>, scale: Float, y: UnsafeMutablePointer<Float>, count: Int

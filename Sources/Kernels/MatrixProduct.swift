@@ -53,6 +53,9 @@ package struct Matrix {
 /// Our own, because a row of the result must have the same bits however many rows are computed with it: `dnnl_sgemm`
 /// blocks its loops by all three extents, and takes several times as long for the eight rows of a small shard.
 package enum MatrixProduct {
+  /// The most steps (`inner`) whose sum is added to c as one.
+  package static var stepsAddedAtOnce: Int { Int(MATRIX_PASS) }
+
   /// c = a b, or c += a b if it `adds`; a is [rows, inner], b [inner, columns], c [rows, columns].
   ///
   /// - Parameters:

@@ -53,6 +53,7 @@ final class ActivationNoiseOperation: Operation, @unchecked Sendable {
     let (x, y) = (slice[inputs[0]], slice[output])
     guard slice.isTraining else { return y.update(from: x, count: slice.count * layout.sampleStride) }
     forEachElement(slice) { i, scale, mean in y[i] = scale * x[i] + mean }
+    Elementwise.clearPadding(y, layout, samples: slice.count)
   }
 
   /// dx = s * dy

@@ -55,6 +55,7 @@ final class ElementwiseOperation: Operation, @unchecked Sendable {
   func forward(_ slice: Slice) {
     let (x, y) = (slice[inputs[0]], slice[output])
     forEachPiece(slice) { start, count in kernel.forward(x + start, y: y + start, count: count, slice.kernels) }
+    if function == .sigmoid { Elementwise.clearPadding(y, output.layout, samples: slice.count) }
   }
 
   func backward(_ slice: Slice) {

@@ -70,10 +70,15 @@ final class LinearOperation: Operation, @unchecked Sendable {
     let (weight, width) = (parameters + weight.offset, Matrix.stripWidth)
     for strip in stride(from: 0, to: outputs, by: width) {
       let count = min(width, outputs - strip)
-      for feature in 0..<features {
-        let row = weight + Matrix.index(inStrips: features, outputs, row: feature, column: strip)
+      for feature in 0..<featureStride {
         let column = backwardWeight + Matrix.index(inStrips: outputs, featureStride, row: strip, column: feature)
         let apart = min(width, featureStride - feature / width * width)
+        // The memory has held another segment's weights.
+        guard feature < features else {
+          for k in 0..<count { column[k * apart] = 0 }
+          continue
+        }
+        let row = weight + Matrix.index(inStrips: features, outputs, row: feature, column: strip)
         for k in 0..<count { column[k * apart] = row[k] }
       }
     }

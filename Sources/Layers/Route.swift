@@ -1,4 +1,5 @@
 import Collectives
+import Kernels
 import Tensors
 
 /// A worker's way through a batch of one size: its shards, and its slices in every segment.
@@ -117,7 +118,8 @@ private struct Draft {
       let cuts = isReversed ? ascending.reversed() : ascending
       let fits = samples.count <= sliceSize && !samples.isEmpty
       for (index, cut) in cuts.enumerated() {
-        let part = Part(shard: shard.number, samples: cut, place: shard.place.part(index, of: cuts.count))
+        let place = shard.place.part(index, of: cuts.count, samples: cut.count)
+        let part = Part(shard: shard.number, samples: cut, place: place)
         if fits, let last = result.last, !last.samples.isEmpty,
           index > 0 || union(last.samples, samples).count <= sliceSize
         {
@@ -172,9 +174,11 @@ extension GradientPlace {
   /// The place of one of a shard's pieces.
   ///
   /// The shard's later pieces are added to the first. A shard of one piece can be added to its sibling at once; the sum
-  /// has the same bits as if it had been made apart.
-  fileprivate func part(_ index: Int, of count: Int) -> GradientPlace {
-    if count == 1, merges > 0 { return GradientPlace(slot: slot - 1, adds: true, merges: merges - 1) }
+  /// has the same bits as if it had been made apart, as long as every kernel adds it as one.
+  fileprivate func part(_ index: Int, of count: Int, samples: Int) -> GradientPlace {
+    if count == 1, merges > 0, samples <= MatrixProduct.stepsAddedAtOnce {
+      return GradientPlace(slot: slot - 1, adds: true, merges: merges - 1)
+    }
     return GradientPlace(slot: slot, adds: index > 0, merges: index == count - 1 ? merges : 0)
   }
 }

@@ -10,10 +10,13 @@ public final class MetricsFile {
   private let path: String
   private let handle: FileHandle
 
-  /// - Parameter appends: keeps what is there, for a resumed run.
-  public init(_ path: String, appends: Bool) throws {
+  /// - Parameter step: for a resumed run, the step it goes on from: later ones, which it will take again, are dropped from
+  ///   what is there. nil for a new run.
+  public init(_ path: String, after step: Int?) throws {
     self.path = path
-    if !appends || !FileManager.default.fileExists(atPath: path) {
+    if let step, FileManager.default.fileExists(atPath: path) {
+      try Self.dropLines(of: path, after: step)
+    } else {
       guard FileManager.default.createFile(atPath: path, contents: nil) else {
         throw LockstepError("cannot write the metrics file \(path)")
       }
@@ -25,17 +28,35 @@ public final class MetricsFile {
     _ = try? handle.seekToEnd()
   }
 
+  private static func dropLines(of path: String, after step: Int) throws {
+    struct Line: Decodable {
+      let step: Int
+    }
+    let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    let type = try? FileManager.default.attributesOfItem(atPath: target)[.type] as? FileAttributeType
+    // Pipes and devices keep nothing.
+    guard type == .typeRegular, let contents = FileManager.default.contents(atPath: target) else { return }
+    let lines = contents.split(separator: newline)
+    let kept = lines.filter { ((try? JSONDecoder().decode(Line.self, from: $0))?.step ?? .max) <= step }
+    if kept.count < lines.count { try AtomicFile.write(kept.map { $0 + [newline] }, to: target) }
+  }
+
+  private static let newline = UInt8(ascii: "\n")
+
+  /// JSON has no word for what is not finite.
+  private static func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "null" }
+
   public func write(_ event: TrainingEvent) throws {
     let line: String
     switch event {
     case .step(let step):
       line =
-        "{\"step\":\(step.step),\"epoch\":\(step.epoch + 1),\"loss\":\(step.result.loss),"
+        "{\"step\":\(step.step),\"epoch\":\(step.epoch + 1),\"loss\":\(Self.number(step.result.loss)),"
         + "\"learning_rate\":\(step.learningRate),\"samples_per_second\":\(Formats.fixed(step.samplesPerSecond, 1))}\n"
     case .epoch(let epoch):
       guard let test = epoch.test else { return }
       line =
-        "{\"step\":\(epoch.step),\"epoch\":\(epoch.epoch + 1),\"test_loss\":\(test.loss),"
+        "{\"step\":\(epoch.step),\"epoch\":\(epoch.epoch + 1),\"test_loss\":\(Self.number(test.loss)),"
         + "\"test_accuracy\":\(Double(test.correct) / Double(test.count))}\n"
     }
     do {

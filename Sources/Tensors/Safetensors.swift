@@ -140,10 +140,10 @@ public struct Safetensors: Sendable, Equatable {
       throw LockstepError(
         "\(path): \(name) has offsets \(entry.data_offsets), but its shape \(entry.shape) needs \(count) bytes")
     }
-    guard start + entry.data_offsets[1] <= bytes.count else {
+    guard entry.data_offsets[1] <= bytes.count - start else {
       throw LockstepError(
-        "\(path): offset \(bytes.count): the file ends here, but \(name) reaches to offset \(start + entry.data_offsets[1])"
-      )
+        "\(path): offset \(bytes.count): the file ends here, but \(name) reaches to offset \(entry.data_offsets[1]) of what"
+          + " follows the header, at offset \(start)")
     }
     let range = start + entry.data_offsets[0]..<start + entry.data_offsets[1]
     return Tensor(type: type, shape: entry.shape, data: bytes.subdata(in: range))

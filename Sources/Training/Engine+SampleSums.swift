@@ -71,7 +71,7 @@ extension Trainer {
       let layout = norm.inputs[0].layout
       return (norm.name, layout.shape.channels, layout.positions)
     }
-    return StatisticsNoise(layers, sums, globalBatchSize: options.globalBatchSize)
+    return try StatisticsNoise(layers, sums, globalBatchSize: options.globalBatchSize)
   }
 
   /// Makes the moments of all these samples the running statistics.

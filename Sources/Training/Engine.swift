@@ -65,10 +65,12 @@ package final class Engine: @unchecked Sendable {
   ///   - patience: how long waiting threads spin.
   ///   - precision: what activations and weights are rounded to.
   ///   - kernels: the kernels and slices to take instead of the usual ones.
+  ///   - onlyEvaluates: takes batches too small to train with.
   /// - Throws: `LockstepError` if the network cannot be trained with batches of these sizes.
   package init(
     _ network: Network, communicator: any Communicator, threads: Int, batchSizes: [Int], shards: Int, optimizer: SGD,
-    seed: UInt64, patience: Barrier.Patience, precision: Precision = .float32, kernels: KernelPlan? = nil
+    seed: UInt64, patience: Barrier.Patience, precision: Precision = .float32, kernels: KernelPlan? = nil,
+    onlyEvaluates: Bool = false
   ) throws {
     let grid = WorkerGrid(ranks: communicator.size, threads: threads)
     let partitions = batchSizes.map {
@@ -103,6 +105,23 @@ package final class Engine: @unchecked Sendable {
     backwardWeights = BackwardWeights(plan)
     for partition in partitions { routes[partition.globalCount] = routes(partition) }
     initializeParameters(seed: seed)
+    if !onlyEvaluates { try checkStatistics() }
+  }
+
+  /// The variance of one element is no variance.
+  ///
+  /// - Throws: `LockstepError` if a batch norm would take one in training.
+  private func checkStatistics() throws {
+    for norm in plan.network.normalizations where norm.inputs[0].layout.positions == 1 {
+      for (count, routes) in routes.sorted(by: { $0.key > $1.key }) {
+        for group in routes[0].partition.groups(norm.statistics).groups where group.samples.count == 1 {
+          throw LockstepError(
+            "batch norm \(norm.name) would take its \(norm.statistics) statistics over a single value per channel"
+              + " (sample \(group.samples.lowerBound) of a batch of \(count));"
+              + " choose a batch size, or a number of workers or ghost samples, that leaves at least two")
+        }
+      }
+    }
   }
 
   /// The samples of a global batch that this rank's workers compute.

@@ -73,7 +73,6 @@ package struct Plan: Sendable {
     _ network: Network, partitions: [BatchPartition], rank: Int, precision: Precision = .float32,
     kernels: KernelPlan? = nil
   ) throws {
-    try Self.checkCounts(network, partitions)
     self.network = network
     let groups = Segmentation.segments(of: network)
     let samples = CompileTarget(partitions: partitions, rank: rank, sliceSize: 1).samplesPerWorker
@@ -110,19 +109,5 @@ package struct Plan: Sendable {
     parameterCount = offset
     memory = ActivationMemory(
       liveness, precision, sliceSizes: sliceSizes.map { min($0, samples) }, samplesPerWorker: samples)
-  }
-
-  /// The variance of one element is no variance.
-  private static func checkCounts(_ network: Network, _ partitions: [BatchPartition]) throws {
-    for norm in network.normalizations where norm.inputs[0].layout.positions == 1 {
-      for partition in partitions {
-        for group in partition.groups(norm.statistics).groups where group.samples.count == 1 {
-          throw LockstepError(
-            "batch norm \(norm.name) would take its \(norm.statistics) statistics over a single value per channel"
-              + " (sample \(group.samples.lowerBound) of a batch of \(partition.globalCount));"
-              + " choose a batch size, or a number of workers or ghost samples, that leaves at least two")
-        }
-      }
-    }
   }
 }

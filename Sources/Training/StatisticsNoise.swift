@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 /// How noisy batch statistics are that workers take from their own samples alone.
 ///
@@ -52,14 +53,20 @@ public struct StatisticsNoise: Codable, Sendable {
   /// - Parameters:
   ///   - layers: each batch norm's name, channels and positions.
   ///   - sums: of each batch and layer, sum(x) and sum(x^2) per sample and channel, [batch samples, 2, row / 2].
+  /// - Throws: `LockstepError` naming a layer whose channels are all constant, or not finite.
   package init(
     _ layers: [(name: String, channels: Int, positions: Int)], _ sums: [[SampleSums]], globalBatchSize: Int
-  ) {
+  ) throws {
     let sizes = sequence(first: 2) { $0 * 2 < globalBatchSize ? $0 * 2 : nil } + [globalBatchSize]
-    self.layers = layers.enumerated().map { index, layer in
+    self.layers = try layers.enumerated().map { index, layer in
       let batches = sums.map { $0[index] }
       let points = Array(sizes).compactMap { size in
         Self.point(batches, layer.channels, layer.positions, size, globalBatchSize)
+      }
+      if points.isEmpty {
+        throw LockstepError(
+          "there is no noise to measure in what batch norm \(layer.name) sees: its values are constant or not finite, or"
+            + " too few for two groups of samples; look at the data and the parameters, or raise --batches")
       }
       return Layer(name: layer.name, positions: layer.positions, points: points)
     }

@@ -33,9 +33,6 @@ public final class SyncCostBenchmark {
     }
   }
 
-  /// The work of measuring, in steps.
-  public static func steps(rounds: Int) -> Int { 2 * (warmUpSteps + rounds * stepsPerRound + stepsPerRound) }
-
   /// Trains some steps with each kind of statistics, and notes the models that come out.
   ///
   /// - Throws: `SharedError` if a loss is not finite, or if one worker alone gets other bits from `local` than from `sync`.

@@ -7,7 +7,8 @@ import Tensors
 
 /// Trains a model on a data set: this rank's part of a job, or all of it.
 ///
-///     let trainer = try Trainer(Sequential { ... }, data: .glyphs(seed: 0), options: TrainingOptions())
+///     let data = try Dataset.load("glyphs", path: nil, shape: nil, classCount: nil, seed: 0)
+///     let trainer = try Trainer(Sequential { ... }, data: data, options: TrainingOptions())
 ///     try trainer.train { event in print(event) }
 ///     try trainer.model.write(to: "model.safetensors")
 ///
@@ -19,10 +20,11 @@ public final class Trainer {
   private let trainInput: Prefetcher
   private let testInput: Prefetcher?
 
+  /// - Parameter onlyEvaluates: takes batches too small to train with.
   /// - Throws: `LockstepError` if the options make no sense or the model does not fit the data.
   public init(
     _ model: any Layer, data: Dataset, options: TrainingOptions,
-    communicator: any Communicator = ThreadCommunicator.alone
+    communicator: any Communicator = ThreadCommunicator.alone, onlyEvaluates: Bool = false
   ) throws {
     self.options = options
     self.data = data
@@ -34,7 +36,7 @@ public final class Trainer {
       communicator: communicator, threads: options.threads, batchSizes: [batch] + (rest == 0 ? [] : [rest]),
       shards: options.effectiveShards, optimizer: options.optimizer, seed: options.seed,
       patience: communicator.localSize * options.threads > Machine.processorCount ? .oversubscribed : .dedicated,
-      precision: options.precision, kernels: options.kernels)
+      precision: options.precision, kernels: options.kernels, onlyEvaluates: onlyEvaluates)
     let capacity = engine.samples(globalCount: batch).count
     trainInput = Prefetcher(
       samples: data.train, order: SampleOrder(count: data.train.count, seed: options.seed, shuffle: options.shuffles),

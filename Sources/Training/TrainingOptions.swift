@@ -1,7 +1,8 @@
 import Layers
 import Tensors
 
-/// How a model is trained. Everything here but `threads` and `length` decides the resulting bits.
+/// How a model is trained. Everything here decides the resulting bits but `threads`, as long as no batch norm takes `local`
+/// statistics, and `length`, which decides those of a cosine schedule.
 public struct TrainingOptions: Sendable {
   /// When training ends.
   public enum Length: Sendable, Equatable {
@@ -40,7 +41,8 @@ public struct TrainingOptions: Sendable {
     min(globalBatchSize, max(4, min(8, globalBatchSize / 16)))
   }
 
-  var effectiveShards: Int { shards ?? Self.defaultShards(globalBatchSize: globalBatchSize) }
+  /// The shards of a batch.
+  public var effectiveShards: Int { shards ?? Self.defaultShards(globalBatchSize: globalBatchSize) }
 
   var effectiveLearningRate: Float {
     learningRate * (linearScalingBase.map { Float(globalBatchSize) / Float($0) } ?? 1)

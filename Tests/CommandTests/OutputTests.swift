@@ -150,6 +150,9 @@ extension CommandTests {
         #expect(evaluated.1 == trained.1)
         #expect(evaluated.2 == trained.2)
       }
+      // Batches that nobody could train batch norm with.
+      let single = try Program.launch(["evaluate", "--init", save] + common.dropLast(4) + ["--batch-size", "1"]).run()
+      #expect(single.code == 0 && single.output.contains("test accuracy \(trained.2) of 30"), "\(single.text)")
     }
 
     /// A bar that moves where somebody is looking, otherwise lines.

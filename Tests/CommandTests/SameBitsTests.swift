@@ -123,10 +123,10 @@ extension CommandTests {
     /// A rank that dies ends the job, and takes nothing with it.
     @Test func resumingAfterARankWasKilled() throws {
       let data = try files.tensors(103, [1, 6, 5], to: "data")
-      let checkpoint = files.path("checkpoint")
+      let files = ["--checkpoint", files.path("checkpoint"), "--metrics", files.path("metrics")]
       let arguments = ["--model", "mlp", "--dataset", "tensors", "--data", data, "--batch-size", "50", "--shards", "8"]
       let job = try Program.launch(
-        ranks: 2, ["train", "--threads", "1", "--epochs", "100000", "--checkpoint", checkpoint] + arguments
+        ranks: 2, ["train", "--threads", "1", "--epochs", "100000"] + files + arguments
       ).start()
       try job.wait(for: "epoch 4/")
       let ranks = job.descendants
@@ -139,14 +139,17 @@ extension CommandTests {
       let survivors = ranks.filter { RunningCommand.isAlive($0) }
       #expect(survivors == [])
 
-      let latest = String(decoding: try files.folder.data("checkpoint/latest"), as: UTF8.self)
+      let latest = String(decoding: try self.files.folder.data("checkpoint/latest"), as: UTF8.self)
       let step = try #require(Int(latest.dropFirst(5).dropLast(1)))
       #expect(step >= 9)
       let length = ["--steps", "\(step + 4)"]
-      let resumed = try train((1, 2), arguments + length + ["--checkpoint", checkpoint, "--resume"])
+      let resumed = try train((1, 2), arguments + length + files + ["--resume"])
       let reference = try train((1, 1), arguments + length)
       let isSame = resumed == reference
       #expect(isSame)
+      // The killed job's steps behind its checkpoint are told once, as they were taken again.
+      let steps = try metrics().filter { $0["loss"] != nil }.compactMap { $0["step"] as? Int }
+      #expect(steps == Array(1...step + 4))
     }
 
     private func metrics() throws -> [[String: Any]] {

@@ -99,12 +99,14 @@ import Testing
     }
   }
 
-  /// A convolution of images of 10x7 that leaves the shape as it is, with random inputs and a random weight.
-  private func square(channels: Int, samples: Int, _ tile: Int, _ context: KernelContext) -> (
+  /// A convolution of images that leaves the shape as it is, with random inputs and a random weight.
+  private func square(
+    channels: Int, height: Int = 10, width: Int = 7, samples: Int, _ tile: Int, _ context: KernelContext
+  ) -> (
     layout: ActivationLayout, kernel: ConvolutionKernel, x: BlockedArray, weight: AlignedBuffer<Float>
   ) {
     let layout = ActivationLayout(
-      shape: SampleShape(channels: channels, height: 10, width: 7), block: InstructionSet.channelBlock)
+      shape: SampleShape(channels: channels, height: height, width: width), block: InstructionSet.channelBlock)
     let geometry = ConvolutionGeometry(
       input: layout, output: layout, kernelHeight: 3, kernelWidth: 3, stride: 1, padding: 1, dilation: 1, groups: 1,
       hasBias: false)
@@ -117,9 +119,11 @@ import Testing
   }
 
   /// A sample has the same bits in any company: slices may be cut anywhere.
-  @Test(arguments: [2, 4]) func samplesDoNotDependOnTheirNumber(tile: Int) {
-    let (samples, context) = (9, KernelContext())
-    let (layout, kernel, x, weight) = square(channels: 80, samples: samples, tile, context)
+  @Test(arguments: [(2, 10, 7), (4, 10, 7), (2, 2, 2), (1, 1, 1)])
+  func samplesDoNotDependOnTheirNumber(tile: Int, height: Int, width: Int) {
+    let (samples, context) = (150 / height, KernelContext())
+    let (layout, kernel, x, weight) = square(
+      channels: 80, height: height, width: width, samples: samples, tile, context)
     func forward(_ first: Int, _ count: Int) -> [UInt32] {
       let y = AlignedBuffer<Float>(count: count * layout.sampleStride)
       kernel.forward(

@@ -102,8 +102,26 @@ enum LayerCases {
       Sigmoid()
       Convolution(4, kernel: 1)
       Sigmoid()
+      Convolution(3, kernel: 3, padding: 1)
       BatchNorm()
+      Sigmoid()
       Convolution(3, kernel: 3)
+    },
+    "vectors: padding": Sequential {
+      Linear(9)
+      BatchNorm()
+      Sigmoid()
+      Linear(13)
+      Tanh()
+      Linear(11)
+      BatchNorm()
+      Linear(7)
+      BatchNorm()
+      Tanh()
+      Linear(23)
+      Sigmoid()
+      Linear(5)
+      BatchNorm()
     },
     "smooth network": Sequential {
       Convolution(5, kernel: 3, padding: 1, bias: false)

@@ -29,6 +29,16 @@ import Training
     try expectSameBits(run)
   }
 
+  /// Shards whose products with the gradient are made in several passes.
+  @Test func largeShards() throws {
+    let input = SampleShape(channels: 1, height: 7, width: 5)
+    var run = TrainingRun(input: input, batchSize: 2_400) {
+      try ModelZoo.model("mlp", ModelOptions(input: input, classCount: 10))
+    }
+    run.lastBatchSize = 2_100
+    try expectSameBits(run)
+  }
+
   @Test(arguments: [ModelOptions.Normalization.group, .layer])
   func residualNetworkOfSampleNorms(normalization: ModelOptions.Normalization) throws {
     let input = SampleShape(channels: 3, height: 9, width: 8)

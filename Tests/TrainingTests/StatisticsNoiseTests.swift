@@ -46,7 +46,7 @@ import Training
       random, channel in
       (0..<positions).map { _ in channel == 2 ? 0.1 : Double(channel) * 7 + Double(random.normal()) }
     }
-    let noise = StatisticsNoise([("norm", channels, positions)], sums, globalBatchSize: samples)
+    let noise = try StatisticsNoise([("norm", channels, positions)], sums, globalBatchSize: samples)
     let layer = try #require(noise.layers.first)
     #expect(layer.points.map(\.samples) == [2, 4, 8, 11])
     #expect(layer.points.map(\.groups) == [15, 6, 3, 3])
@@ -77,7 +77,7 @@ import Training
         let value = Double(random.normal())
         return (0..<positions).map { _ in isOneValue ? value : Double(random.normal()) }
       }
-      let layer = StatisticsNoise([("norm", 4, positions)], sums, globalBatchSize: 64).layers[0]
+      let layer = try StatisticsNoise([("norm", 4, positions)], sums, globalBatchSize: 64).layers[0]
       #expect(abs(layer.slope(\.mean) + 1) < 0.05, "\(layer.slope(\.mean))")
       let expected = isOneValue ? 1.0 : 16
       #expect(abs(layer.independentValues / expected - 1) < 0.1, "\(layer.independentValues)")
@@ -113,7 +113,7 @@ import Training
       }
       return [SampleSums(table, width: 3)]
     }
-    let expected = StatisticsNoise([("norm", 3, shape.positions)], sums, globalBatchSize: 13).layers[0]
+    let expected = try StatisticsNoise([("norm", 3, shape.positions)], sums, globalBatchSize: 13).layers[0]
     for noise in noises {
       #expect(noise.layers.map(\.name) == ["norm"] && noise.layers[0].positions == 15)
       for (found, wanted) in zip(noise.layers[0].points, expected.points) {

@@ -28,10 +28,13 @@ typedef struct {
   ptrdiff_t last_rows_apart;
 } matrix;
 
+/// The most steps whose sum is added to c as one.
+enum { MATRIX_PASS = 256 };
+
 /// c = a b, or c += a b if it `adds`; a is [rows, steps], b [steps, columns], c [rows, columns].
 ///
-/// Each element is added up in the order of the steps, so that it does not depend on the number of rows. `columns` is a
-/// multiple of `block`, 8 or 16.
+/// Each element is added up in the order of the steps, so that it does not depend on the number of rows: a sum of
+/// MATRIX_PASS of them at a time is added to c. `columns` is a multiple of `block`, 8 or 16.
 void matrix_multiply(
     int block, const matrix *a, const matrix *b, const matrix *c, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps,
     int adds);
