@@ -58,7 +58,7 @@ struct BenchAccuracyCommand: JobCommand {
   @Flag(help: "Crop the training samples at random after padding and, where that makes sense, flip them.")
   var augment = false
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most its shards)", valueName: "count"))
   var threads: Int?
 
   @OptionGroup(title: "Output") var outputArguments: OutputArguments

@@ -19,7 +19,7 @@ struct BenchArguments: ParsableArguments {
   @Option(help: ArgumentHelp("Shards of a batch. (default: as in training)", valueName: "count"))
   var shards: Int?
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most its shards)", valueName: "count"))
   var threads: Int?
 
   @OptionGroup var precisionArguments: PrecisionArguments

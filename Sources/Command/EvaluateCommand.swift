@@ -37,7 +37,7 @@ struct EvaluateCommand: JobCommand {
   @Option(help: ArgumentHelp("Samples computed at once, over all workers.", valueName: "count"))
   var batchSize = 128
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most its shards)", valueName: "count"))
   var threads: Int?
 
   @OptionGroup var precisionArguments: PrecisionArguments

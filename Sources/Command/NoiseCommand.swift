@@ -40,7 +40,7 @@ struct NoiseCommand: JobCommand {
     help: ArgumentHelp("The trained network's parameters, instead of training.", valueName: "file.safetensors"))
   var trained: String?
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most its shards)", valueName: "count"))
   var threads: Int?
 
   @Option(help: ArgumentHelp("The key of all randomness.", valueName: "number"))

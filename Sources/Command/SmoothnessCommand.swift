@@ -59,7 +59,7 @@ struct SmoothnessCommand: JobCommand {
   @Option(help: ArgumentHelp("The key of all randomness.", valueName: "number"))
   var seed: UInt64 = 0
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most its shards)", valueName: "count"))
   var threads: Int?
 
   @OptionGroup(title: "Output") var outputArguments: OutputArguments

@@ -12,7 +12,7 @@ struct TrainingArguments: ParsableArguments {
       valueName: "count"))
   var shards: Int?
 
-  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most one per shard)", valueName: "count"))
+  @Option(help: ArgumentHelp("Computing threads per rank. (default: its CPUs, at most its shards)", valueName: "count"))
   var threads: Int?
 
   @Option(help: ArgumentHelp("Passes over the data. (default: 3)", valueName: "count"))
