@@ -82,7 +82,7 @@ struct TrainCommand: JobCommand {
 
   /// A plan's contents stand for it, wherever its file is.
   private func planIdentity(_ options: TrainingOptions) throws -> String {
-    try options.kernels.map { String(decoding: try $0.data, as: UTF8.self) } ?? "unset"
+    try options.kernels.map { "a file of \(Fingerprint.of([try $0.data]))" } ?? "unset"
   }
 
   /// The options that decide bits, by their names on the command line.

@@ -115,7 +115,7 @@ enum LayerCases {
       Tanh()
       Linear(11)
       BatchNorm()
-      Linear(7)
+      Linear(16)
       BatchNorm()
       Tanh()
       Linear(23)
