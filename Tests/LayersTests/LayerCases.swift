@@ -107,21 +107,19 @@ enum LayerCases {
       Sigmoid()
       Convolution(3, kernel: 3)
     },
+    // Two linear layers in one segment, and weights in another that lie where theirs do.
     "vectors: padding": Sequential {
       Linear(9)
       BatchNorm()
-      Sigmoid()
       Linear(13)
       Tanh()
       Linear(11)
       BatchNorm()
       Linear(16)
       BatchNorm()
-      Tanh()
       Linear(23)
-      Sigmoid()
+      Tanh()
       Linear(5)
-      BatchNorm()
     },
     "smooth network": Sequential {
       Convolution(5, kernel: 3, padding: 1, bias: false)
