@@ -12,10 +12,10 @@ static inline int points_per_side(const winograd_shape *s) {
   return is_whole ? 2 * s->tile - 1 : s->tile + 2;
 }
 
-// A tile's outputs and inputs per side, and the zeros before the first one's.
-static inline int outputs_of(int points) { return points > 3 ? points - 2 : (points + 1) / 2; }
-static inline int inputs_of(int points) { return points > 3 ? points : outputs_of(points); }
-static inline int margin_of(int points, const winograd_shape *s) { return points > 3 ? s->padding : 0; }
+// A tile's outputs and inputs per side, and the zeros before the first one's, by its points per side.
+static inline int outputs_of(int side) { return side > 3 ? side - 2 : (side + 1) / 2; }
+static inline int inputs_of(int side) { return side > 3 ? side : outputs_of(side); }
+static inline int margin_of(int side, const winograd_shape *s) { return side > 3 ? s->padding : 0; }
 
 typedef struct {
   int tile;

@@ -2,22 +2,22 @@
 
 // Some tiles' inputs, as [points, C / chunk, capacity, chunk].
 INLINE void NAME(transform_inputs)(
-    int count, const winograd_shape *s, const grid *g, long first, long tiles, const float *x, float *v, int chunk,
+    int side, const winograd_shape *s, const grid *g, long first, long tiles, const float *x, float *v, int chunk,
     long capacity, long apart) {
-  const int margin = margin_of(count, s);
+  const int margin = margin_of(side, s);
   for (long t = 0; t < tiles; t++) {
     const place p = place_of(g, first + t);
     for (int c = 0; c < s->inputs; c += LANES)
       NAME(input_patch)(
-          count, x + ((long)p.sample * s->inputs + c) * s->height * s->width, s->height, s->width, p.row - margin,
+          side, x + ((long)p.sample * s->inputs + c) * s->height * s->width, s->height, s->width, p.row - margin,
           p.column - margin, v + c / chunk * chunk * capacity + t * chunk + c % chunk, apart, 0);
   }
 }
 
 // Lets some tiles' pixels come into the second-level cache while products keep the processor busy.
 INLINE void NAME(prefetch_tiles)(
-    int count, const grid *g, long first, long end, const float *image, int channels, int height, int width) {
-  const int tile = outputs_of(count);
+    int side, const grid *g, long first, long end, const float *image, int channels, int height, int width) {
+  const int tile = outputs_of(side);
   for (long t = first; t < min(end, g->tiles); t++) {
     const place p = place_of(g, t);
     for (int c = 0; c < channels; c += LANES) {

@@ -90,9 +90,8 @@ struct TrainingArguments: ParsableArguments {
 
   /// The options that decide bits, by their names on the command line.
   func runOptions(_ options: TrainingOptions) -> [(name: String, value: String)] {
-    let shards = options.shards ?? TrainingOptions.defaultShards(globalBatchSize: batchSize)
-    return [
-      ("batch-size", "\(batchSize)"), ("shards", "\(shards)"), ("learning-rate", "\(learningRate)"),
+    [
+      ("batch-size", "\(batchSize)"), ("shards", "\(options.effectiveShards)"), ("learning-rate", "\(learningRate)"),
       ("linear-scaling", linearScaling.map { "\($0)" } ?? "unset"), ("momentum", "\(momentum)"),
       ("nesterov", "\(nesterov)"), ("weight-decay", "\(weightDecay)"), ("decay-weights-only", "\(decayWeightsOnly)"),
       ("label-smoothing", "\(labelSmoothing)"), ("schedule", "\(schedule)"), ("warmup-epochs", "\(warmupEpochs)"),

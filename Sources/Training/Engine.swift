@@ -76,6 +76,7 @@ package final class Engine: @unchecked Sendable {
     let partitions = batchSizes.map {
       BatchPartition(globalCount: $0, shards: shards, grid: grid, statistics: network.statistics)
     }
+    if !onlyEvaluates { try Plan.checkCounts(network, partitions) }
     // First, because oneDNN generates kernels for the number of OpenMP threads in force, which the team sets to one.
     let team = WorkerTeam(size: threads, patience: patience)
     let plan = try Plan(
@@ -105,23 +106,6 @@ package final class Engine: @unchecked Sendable {
     backwardWeights = BackwardWeights(plan)
     for partition in partitions { routes[partition.globalCount] = routes(partition) }
     initializeParameters(seed: seed)
-    if !onlyEvaluates { try checkStatistics() }
-  }
-
-  /// The variance of one element is no variance.
-  ///
-  /// - Throws: `LockstepError` if a batch norm would take one in training.
-  private func checkStatistics() throws {
-    for norm in plan.network.normalizations where norm.inputs[0].layout.positions == 1 {
-      for (count, routes) in routes.sorted(by: { $0.key > $1.key }) {
-        for group in routes[0].partition.groups(norm.statistics).groups where group.samples.count == 1 {
-          throw LockstepError(
-            "batch norm \(norm.name) would take its \(norm.statistics) statistics over a single value per channel"
-              + " (sample \(group.samples.lowerBound) of a batch of \(count));"
-              + " choose a batch size, or a number of workers or ghost samples, that leaves at least two")
-        }
-      }
-    }
   }
 
   /// The samples of a global batch that this rank's workers compute.

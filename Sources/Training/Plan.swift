@@ -110,4 +110,20 @@ package struct Plan: Sendable {
     memory = ActivationMemory(
       liveness, precision, sliceSizes: sliceSizes.map { min($0, samples) }, samplesPerWorker: samples)
   }
+
+  /// The variance of one element is no variance.
+  ///
+  /// - Throws: `LockstepError` if a batch norm would take one in training.
+  static func checkCounts(_ network: Network, _ partitions: [BatchPartition]) throws {
+    for norm in network.normalizations where norm.inputs[0].layout.positions == 1 {
+      for partition in partitions {
+        for group in partition.groups(norm.statistics).groups where group.samples.count == 1 {
+          throw LockstepError(
+            "batch norm \(norm.name) would take its \(norm.statistics) statistics over a single value per channel"
+              + " (sample \(group.samples.lowerBound) of a batch of \(partition.globalCount));"
+              + " choose a batch size, or a number of workers or ghost samples, that leaves at least two")
+        }
+      }
+    }
+  }
 }
