@@ -142,6 +142,9 @@ extension CommandTests {
       let latest = String(decoding: try self.files.folder.data("checkpoint/latest"), as: UTF8.self)
       let step = try #require(Int(latest.dropFirst(5).dropLast(1)))
       #expect(step >= 9)
+      // At the least the killed job was so far, and in the middle of a line.
+      let further = Data("{\"step\":\(step + 1),\"loss\":1}\n{\"step\":\(step + 2),\"lo".utf8)
+      try self.files.folder.write(self.files.folder.data("metrics") + further, to: "metrics")
       let length = ["--steps", "\(step + 4)"]
       let resumed = try train((1, 2), arguments + length + files + ["--resume"])
       let reference = try train((1, 1), arguments + length)

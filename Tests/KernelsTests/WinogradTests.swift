@@ -49,7 +49,8 @@ import Testing
     func chosen(_ side: Int) -> ConvolutionAlgorithm {
       ConvolutionAlgorithms(for: Case(samples: 1, inputs: 16, outputs: 16, height: side, width: side).geometry).forward
     }
-    #expect([1, 2, 3, 4, 8].map(chosen) == [1, 2, 4, 4, 4].map { .winograd(tile: $0) })
+    // At 6x6 tiles of 2 and 4 take the same number.
+    #expect([1, 2, 3, 4, 6, 8].map(chosen) == [1, 2, 4, 4, 4, 4].map { .winograd(tile: $0) })
   }
 
   @Test(arguments: cases.flatMap { c in c.geometry.algorithms.map { (c, $0) } })
