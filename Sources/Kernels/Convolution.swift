@@ -10,9 +10,9 @@ package final class ConvolutionKernel: Sendable {
   package let weightLayout: WeightLayout
   /// The layout of bias and dBias: padded with zeros to whole blocks.
   package let biasLayout: WeightLayout?
-  /// Elements of the copy of the weight that `forward` wants, or 0 if it takes the weight itself.
+  /// Floats' worth of memory of the copy of the weight that `forward` wants, or 0 if it takes the weight itself.
   package let forwardWeightCount: Int
-  /// Elements of the copy of the weight that `backwardData` wants, or 0 if it takes the weight itself.
+  /// Floats' worth of memory of the copy of the weight that `backwardData` wants, or 0 if it takes the weight itself.
   package let backwardWeightCount: Int
 
   private let forwardPass: any ConvolutionPass
@@ -31,6 +31,7 @@ package final class ConvolutionKernel: Sendable {
       switch algorithm {
       case .direct: DirectConvolution(kind, geometry, samples: samples)
       case .winograd(let tile): WinogradConvolution(kind, geometry, tile: tile)
+      case .amx: AMXConvolution(kind, geometry)
       }
     }
     forwardPass = pass(.forward, algorithms.forward)
@@ -47,7 +48,8 @@ package final class ConvolutionKernel: Sendable {
       var source = gradient
       if dnnl_memory_desc_equal(&source, &destination) != 0 { return (nil, 0) }
       let bytes = dnnl_memory_desc_get_size(&destination)
-      return (Reorder.primitive(from: source, to: destination), bytes / MemoryLayout<Float>.size)
+      let size = MemoryLayout<Float>.size
+      return (Reorder.primitive(from: source, to: destination), (bytes + size - 1) / size)
     }
     (toForward, forwardWeightCount) = copy(to: forwardPass.weight)
     (toBackward, backwardWeightCount) = copy(to: dataPass?.weight)

@@ -6,13 +6,16 @@ package enum ConvolutionAlgorithm: Hashable, Sendable, Codable, CustomStringConv
   case direct
   /// Winograd's, with tiles of `tile` x `tile` outputs: 2 or 4, or 1 if the image has one pixel.
   case winograd(tile: Int)
+  /// Directly, by AMX's products of bf16 numbers.
+  case amx
 
-  package static let all: [ConvolutionAlgorithm] = [.direct] + [1, 2, 4].map { .winograd(tile: $0) }
+  package static let all: [ConvolutionAlgorithm] = [.direct] + [1, 2, 4].map { .winograd(tile: $0) } + [.amx]
 
   package var description: String {
     switch self {
     case .direct: "direct"
     case .winograd(let tile): "winograd-\(tile)"
+    case .amx: "amx"
     }
   }
 
@@ -74,7 +77,11 @@ package struct ConvolutionAlgorithms: Hashable, Sendable, Codable {
   ///     16 -> 16 @32x32    direct 62 / 70 / 42    2x2  59 /  62 / 58    4x4  70 /  73 /  62
   ///     32 -> 32 @16x16    direct 67 / 90 / 52    2x2 103 / 128 / 84    4x4 132 / 177 / 115
   ///     64 -> 64 @8x8      direct 57 / 70 / 51    2x2 109 / 107 / 93    4x4 142 / 134 / 117
-  package init(for geometry: ConvolutionGeometry) {
+  package init(for geometry: ConvolutionGeometry, inBFloat16: Bool) {
+    if inBFloat16, geometry.suitsAMX {
+      self.init(.amx)
+      return
+    }
     let tile = geometry.winogradTiles.reversed().min {
       geometry.multiplications(winogradTile: $0) < geometry.multiplications(winogradTile: $1)
     }
@@ -83,8 +90,10 @@ package struct ConvolutionAlgorithms: Hashable, Sendable, Codable {
 }
 
 extension ConvolutionGeometry {
-  /// All that can compute the convolution.
-  package var algorithms: [ConvolutionAlgorithm] { [.direct] + winogradTiles.map { .winograd(tile: $0) } }
+  /// All that can compute the convolution, of any numbers or of bf16 numbers.
+  package func algorithms(inBFloat16: Bool) -> [ConvolutionAlgorithm] {
+    [.direct] + winogradTiles.map { .winograd(tile: $0) } + (inBFloat16 && suitsAMX ? [.amx] : [])
+  }
 
   /// The sides of the tiles in which there is a Winograd form.
   var winogradTiles: [Int] {

@@ -1,3 +1,4 @@
+import CKernels
 import COneDNN
 import CPlatform
 
@@ -20,6 +21,9 @@ public enum InstructionSet: Sendable {
   package static let hasAVX512: Bool =
     dnnl_get_effective_cpu_isa().rawValue & dnnl_cpu_isa_avx512_core.rawValue
     == dnnl_cpu_isa_avx512_core.rawValue
+
+  /// Whether there are instructions that multiply tiles of bf16 numbers.
+  package static let hasAMX: Bool = dnnl_get_effective_cpu_isa() == dnnl_cpu_isa_avx512_core_amx && amx_request() != 0
 
   /// Channels per block of an activation: oneDNN's `nChw16c` where registers hold 16 Floats, else `nChw8c`.
   package static let channelBlock = hasAVX512 ? 16 : 8

@@ -20,11 +20,13 @@ package enum OneDNN {
   /// Row-major dimensions in the type the C API takes.
   static func dimensions(_ extents: [Int]) -> [dnnl_dim_t] { extents.map { dnnl_dim_t($0) } }
 
-  /// A plain or blocked Float array.
-  static func descriptor(_ extents: [Int], _ tag: dnnl_format_tag_t) -> dnnl_memory_desc_t {
+  /// A plain or blocked array.
+  static func descriptor(
+    _ extents: [Int], _ tag: dnnl_format_tag_t, _ type: dnnl_data_type_t = dnnl_f32
+  ) -> dnnl_memory_desc_t {
     var result = dnnl_memory_desc_t()
     check(
-      dnnl_memory_desc_init_by_tag(&result, Int32(extents.count), dimensions(extents), dnnl_f32, tag),
+      dnnl_memory_desc_init_by_tag(&result, Int32(extents.count), dimensions(extents), type, tag),
       "dnnl_memory_desc_init_by_tag")
     return result
   }

@@ -89,8 +89,8 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
   func compile(_ target: CompileTarget) {
     sliceSize = target.sliceSize
     kernel = ConvolutionKernel(
-      geometry, target.algorithms?[name] ?? ConvolutionAlgorithms(for: geometry), samples: sliceSize,
-      needsInputGradient: wiring.needsInputGradient[0])
+      geometry, target.algorithms?[name] ?? ConvolutionAlgorithms(for: geometry, inBFloat16: target.inBFloat16),
+      samples: sliceSize, needsInputGradient: wiring.needsInputGradient[0])
     weight.layout = kernel.weightLayout
     if let layout = kernel.biasLayout { bias?.layout = layout }
     forwardWeight = AlignedBuffer(count: kernel.forwardWeightCount)

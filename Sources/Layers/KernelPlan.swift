@@ -57,13 +57,13 @@ public struct KernelPlan: Codable, Hashable, Sendable {
   public func write(to path: String) throws { try AtomicFile.write([data], to: path) }
 
   /// - Throws: `LockstepError` naming what does not fit the network.
-  package func check(_ network: Network, segments: Int) throws {
+  package func check(_ network: Network, segments: Int, inBFloat16: Bool) throws {
     let convolutions = network.operations.compactMap { $0 as? any TunableConvolution }
     for (name, algorithms) in convolutions.isEmpty ? [] : self.convolutions.sorted(by: { $0.key < $1.key }) {
       guard let operation = convolutions.first(where: { $0.name == name }) else {
         throw LockstepError("the plan is of another network: this one has no convolution \(name)")
       }
-      let known = operation.geometry.algorithms
+      let known = operation.geometry.algorithms(inBFloat16: inBFloat16)
       for pass in ConvolutionPassKind.allCases where !known.contains(algorithms[pass]) {
         throw LockstepError(
           "the plan asks for \(algorithms[pass]) in \(name), for which there is \(known.map(\.description).joined(separator: ", "))"

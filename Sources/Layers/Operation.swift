@@ -117,15 +117,19 @@ package struct CompileTarget: Sendable {
   package let sliceSize: Int
   /// Which kernels convolutions take, by their layers' names, if not the usual ones.
   package let algorithms: [String: ConvolutionAlgorithms]?
+  /// Whether convolutions and linear layers see bf16 numbers only.
+  package let inBFloat16: Bool
 
   package init(
-    partitions: [BatchPartition], rank: Int, sliceSize: Int, algorithms: [String: ConvolutionAlgorithms]? = nil
+    partitions: [BatchPartition], rank: Int, sliceSize: Int, algorithms: [String: ConvolutionAlgorithms]? = nil,
+    inBFloat16: Bool = false
   ) {
     self.partitions = partitions
     self.rank = rank
     workers = partitions[0].grid.threads
     self.sliceSize = sliceSize
     self.algorithms = algorithms
+    self.inBFloat16 = inBFloat16
   }
 
   /// The most samples a worker of this rank has.

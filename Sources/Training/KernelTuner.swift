@@ -40,12 +40,13 @@ public struct KernelTuner: Sendable {
     let factors = [0.25, 0.5, 2, 4]
     let total = Double(convolutions.count + factors.count + 1)
 
+    let inBFloat16 = options.precision == .bfloat16
     var known: [ConvolutionGeometry: [ConvolutionPassKind: [(ConvolutionAlgorithm, Double)]]] = [:]
     for (number, convolution) in convolutions.enumerated() {
       let geometry = convolution.geometry
-      let timings = known[geometry] ?? Self.timings(geometry, samples: samples)
+      let timings = known[geometry] ?? Self.timings(geometry, inBFloat16: inBFloat16, samples: samples)
       known[geometry] = timings
-      var algorithms = ConvolutionAlgorithms(for: geometry)
+      var algorithms = ConvolutionAlgorithms(for: geometry, inBFloat16: inBFloat16)
       for pass in ConvolutionPassKind.allCases
       where pass != .backwardData || convolution.wiring.needsInputGradient[0] {
         algorithms[pass] = Self.fastest(timings[pass]!, unless: algorithms[pass])
@@ -81,9 +82,9 @@ public struct KernelTuner: Sendable {
 
   /// The median seconds of every algorithm, measured in turn.
   private static func timings(
-    _ geometry: ConvolutionGeometry, samples: Int
+    _ geometry: ConvolutionGeometry, inBFloat16: Bool, samples: Int
   ) -> [ConvolutionPassKind: [(ConvolutionAlgorithm, Double)]] {
-    let algorithms = geometry.algorithms
+    let algorithms = geometry.algorithms(inBFloat16: inBFloat16)
     let kernels = algorithms.map { ConvolutionTiming(geometry, $0, samples: samples) }
     var result: [ConvolutionPassKind: [(ConvolutionAlgorithm, Double)]] = [:]
     for pass in ConvolutionPassKind.allCases {

@@ -76,7 +76,7 @@ package struct Plan: Sendable {
     self.network = network
     let groups = Segmentation.segments(of: network)
     let samples = CompileTarget(partitions: partitions, rank: rank, sliceSize: 1).samplesPerWorker
-    try kernels?.check(network, segments: groups.count)
+    try kernels?.check(network, segments: groups.count, inBFloat16: precision == .bfloat16)
     let sliceSizes = kernels?.sliceSizes ?? groups.map { SliceSize.samples(for: $0, input: network.input) }
     let liveness = Liveness(network, groups)
     liveness.wireGradients()
@@ -87,7 +87,8 @@ package struct Plan: Sendable {
     var parameters: [Parameter] = []
     for (number, operations) in groups.enumerated() {
       let target = CompileTarget(
-        partitions: partitions, rank: rank, sliceSize: sliceSizes[number], algorithms: kernels?.convolutions)
+        partitions: partitions, rank: rank, sliceSize: sliceSizes[number], algorithms: kernels?.convolutions,
+        inBFloat16: precision == .bfloat16)
       let start = offset
       for operation in operations {
         operation.compile(target)

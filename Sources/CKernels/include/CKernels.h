@@ -121,6 +121,54 @@ void winograd_backward_weights(
     const winograd_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
     float *scratch);
 
+// MARK: - Convolutions of bf16 numbers
+
+/// Convolutions by AMX, whose instructions multiply tiles of 16 rows of bf16 numbers and add the products up in Floats.
+///
+/// Activations are [n, C/16, H, W, 16], Floats of which the upper halves count: those of bf16 numbers. A forward pass takes
+/// weights as bf16 numbers [K/16, C/d, R, S, d/2, 16 of K, 2 of C], a backward pass [K/d, C/16, R, S, d/2, 16 of C, 2 of K],
+/// where d = 32, or 16 if the channels are no multiple of 32; gradients of weights are Floats, [K/16, C/16, R, S, 16 of C,
+/// 16 of K].
+/// Source: Intel Architecture Instruction Set Extensions Programming Reference, chapter 3.
+
+/// The most taps along one side of a kernel.
+enum { AMX_TAPS = 16 };
+
+typedef struct {
+  /// C and K, whole blocks of 16.
+  int inputs;
+  int outputs;
+  int height;
+  int width;
+  int output_height;
+  int output_width;
+  /// R and S, at most AMX_TAPS.
+  int kernel_height;
+  int kernel_width;
+  int stride;
+  int padding;
+} amx_shape;
+
+/// Asks the system for this processor's tiles; whether there are any.
+int amx_request(void);
+
+/// Bytes of scratch memory that any pass over so many samples takes.
+size_t amx_scratch(const amx_shape *shape, int samples);
+
+/// y = x convolved with the weight (+ bias, unless that is null).
+void amx_forward(
+    const amx_shape *shape, const float *x, const uint16_t *weight, const float *bias, float *y, int samples,
+    void *scratch);
+
+/// dx = the transposed convolution of dy with the weight.
+void amx_backward_data(
+    const amx_shape *shape, const float *dy, const uint16_t *weight, float *dx, int samples, void *scratch);
+
+/// d_weight = x correlated with dy; d_bias = the sum of dy (unless that is null). Added to what is there if it `adds`.
+void amx_backward_weights(
+    const amx_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
+    void *scratch);
+
 // MARK: - Max pooling
 
 /// Activations are [n, C/b, H, W, b].
