@@ -42,6 +42,35 @@ INLINE void configure(int rows, int depth) {
   _tile_loadconfig(&c);
 }
 
+// 16 channels of the element at a place, as 16-bit numbers.
+INLINE __m256i halves_at(activation a, long place) {
+  return a.halves ? _mm256_loadu_si256((const __m256i *)(a.halves + place))
+                  : _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_loadu_si512(a.floats + place), 16));
+}
+
+// 16 pairs of 16-bit numbers.
+INLINE __m512i pairs_of(__m256i low, __m256i high) {
+  const __m512i order = _mm512_set_epi16(
+      31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16,
+      0);
+  return _mm512_permutexvar_epi16(order, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
+}
+
+// Pairs of the channels of two elements.
+INLINE __m512i pairs_at(activation a, long place, long next) {
+  if (a.halves) return pairs_of(halves_at(a, place), halves_at(a, next));
+  const __m512i low = _mm512_loadu_si512(a.floats + place), high = _mm512_loadu_si512(a.floats + next);
+  return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(low, 16), high);
+}
+
+// Does something with an activation of either form; the compiler makes code for each.
+#define IN_EITHER_FORM(a, function, ...)                                                                               \
+  ((a).halves ? function((activation){0, (a).halves}, __VA_ARGS__) : function((activation){(a).floats, 0}, __VA_ARGS__))
+
+static inline activation from(activation a, long place) {
+  return (activation){a.floats ? a.floats + place : 0, a.halves ? a.halves + place : 0};
+}
+
 #include "amx_convolution.h"
 #include "amx_gradient.h"
 #else

@@ -67,26 +67,31 @@ typedef struct {
   int kernel_width;
 } passage;
 
+INLINE void store_halves(uint16_t *to, __m256i v) { _mm256_storeu_si256((__m256i *)to, v); }
+
 static inline long packed_sample(const passage *p) {
   return (long)p->rows.count * p->columns.count * p->source_blocks * 16;
 }
 
 // [chunk, row, column, depth], with zeros outside the image.
-FUNCTION void pack_pixels(const passage *p, const float *x, uint16_t *packed) {
+INLINE void pack_pixels_of(activation x, const passage *p, uint16_t *packed) {
   const int halves = p->depth / 16, columns = p->columns.count;
-  const int first = -p->columns.origin, after = min(columns, first + p->width);
+  const int origin = p->columns.origin, first = (int)min(max(0, -origin), columns);
+  const int after = (int)min(columns, p->width - origin);
   for (int block = 0; block < p->source_blocks; block++)
     for (int row = 0; row < p->rows.count; row++) {
       const int y = row + p->rows.origin;
       uint16_t *to = packed + ((long)(block / halves * p->rows.count + row) * columns) * p->depth + block % halves * 16;
-      const float *from = x + (((long)block * p->height + y) * p->width - first) * 16;
-      const int is_inside = y >= 0 && y < p->height;
-      for (int c = 0; c < columns; c++) {
-        const int is_pixel = is_inside && c >= first && c < after;
-        const __m512i v = is_pixel ? _mm512_srli_epi32(_mm512_loadu_si512(from + c * 16), 16) : _mm512_setzero_si512();
-        _mm256_storeu_si256((__m256i *)(to + c * p->depth), _mm512_cvtepi32_epi16(v));
-      }
+      const int is_inside = y >= 0 && y < p->height, left = is_inside ? first : columns, right = max(left, after);
+      const long place = (((long)block * p->height + y) * p->width + origin) * 16;
+      for (int c = 0; c < min(left, columns); c++) store_halves(to + c * p->depth, _mm256_setzero_si256());
+      for (int c = left; c < after; c++) store_halves(to + c * p->depth, halves_at(x, place + c * 16));
+      for (int c = right; c < columns; c++) store_halves(to + c * p->depth, _mm256_setzero_si256());
     }
+}
+
+FUNCTION void pack_pixels(activation x, const passage *p, uint16_t *packed) {
+  IN_EITHER_FORM(x, pack_pixels_of, p, packed);
 }
 
 // Where four tiles of results come from and go to.
@@ -206,7 +211,7 @@ static inline passage backward_passage(const amx_shape *s, int samples) {
 }
 
 TARGET void amx_forward(
-    const amx_shape *s, const float *x, const uint16_t *weight, const float *bias, float *y, int samples,
+    const amx_shape *s, activation x, const uint16_t *weight, const float *bias, float *y, int samples,
     void *scratch) {
   passage p = forward_passage(s, samples);
   const int most = samples_at_once(&p);
@@ -217,14 +222,14 @@ TARGET void amx_forward(
   for (int first = 0; first < samples; first += most) {
     p.samples = (int)min(most, samples - first);
     for (int n = 0; n < p.samples; n++)
-      pack_pixels(&p, x + (first + n) * x_sample, (uint16_t *)scratch + n * packed_sample(&p));
+      pack_pixels(from(x, (first + n) * x_sample), &p, (uint16_t *)scratch + n * packed_sample(&p));
     multiply_crossing(&p, &v, &h, scratch, weight, bias, y + first * y_sample);
   }
   _tile_release();
 }
 
 TARGET void amx_backward_data(
-    const amx_shape *s, const float *dy, const uint16_t *weight, float *dx, int samples, void *scratch) {
+    const amx_shape *s, activation dy, const uint16_t *weight, float *dx, int samples, void *scratch) {
   passage p = backward_passage(s, samples);
   const int most = samples_at_once(&p);
   const long x_sample = (long)s->inputs * s->height * s->width;
@@ -232,7 +237,7 @@ TARGET void amx_backward_data(
   for (int first = 0; first < samples; first += most) {
     p.samples = (int)min(most, samples - first);
     for (int n = 0; n < p.samples; n++)
-      pack_pixels(&p, dy + (first + n) * y_sample, (uint16_t *)scratch + n * packed_sample(&p));
+      pack_pixels(from(dy, (first + n) * y_sample), &p, (uint16_t *)scratch + n * packed_sample(&p));
     for (int i = 0; i < min(s->stride, s->height); i++)
       for (int j = 0; j < min(s->stride, s->width); j++) {
         const axis v = backward_axis(s->height, s->kernel_height, s->stride, s->padding, i);

@@ -5,7 +5,9 @@
 // Pixels of one product.
 enum { PIXELS = 32 };
 
-// The work is cut into strips of output rows, each packed as if there were nothing else.
+// The work is cut into strips of output rows, each packed as if there were nothing else. At one time some strips are packed,
+// and the inputs of some blocks: all strips if that leaves room for a block of inputs, else the inputs of all blocks, because
+// large images have small weights, whose sums then wait from some strips to the next.
 typedef struct {
   const amx_shape *shape;
   int rows;
@@ -16,59 +18,71 @@ typedef struct {
   // Rows of inputs by their phase: those that a stride apart are neighbors.
   int phases;
   int phase_rows;
-  // Elements: of one phase of one kernel column of a block of inputs, of all inputs of a strip, of its outputs.
+  // Elements: of one phase of one kernel column of a block of inputs, of a block of inputs of a strip, of a strip's outputs.
   long plane;
-  long x_strip;
+  long x_block;
   long dy_strip;
+  // At one time.
+  int strips_packed;
+  int blocks_packed;
 } stripes;
 
-static inline stripes stripes_of(const amx_shape *s) {
+static inline stripes stripes_of(const amx_shape *s, int samples) {
   stripes t = {.shape = s, .pairs = (s->output_width + 1) / 2};
-  const int strips = (int)max(1, min(s->output_height, (long)s->output_height * t.pairs / 192));
-  t.rows = (s->output_height + strips - 1) / strips;
-  t.strips = (s->output_height + t.rows - 1) / t.rows;
+  const int most = (int)max(1, min(s->output_height, (long)s->output_height * t.pairs / 192));
+  t.rows = (s->output_height + most - 1) / most;
+  const int in_sample = (s->output_height + t.rows - 1) / t.rows;
+  t.strips = samples * in_sample;
   t.chunks = (t.rows * t.pairs + SIDE - 1) / SIDE;
   t.phases = (int)min(s->stride, s->kernel_height);
   t.phase_rows = t.rows + (s->kernel_height - 1) / s->stride;
   t.plane = ((long)t.phase_rows * t.pairs + SIDE) * PIXELS;
-  t.x_strip = s->inputs / 16 * s->kernel_width * t.phases * t.plane;
+  t.x_block = s->kernel_width * t.phases * t.plane;
   t.dy_strip = (long)s->outputs / 16 * t.chunks * TILE * 2;
+  // Elements that stay in the second-level cache.
+  const long all = 640 << 10, some = 192 << 10, blocks = s->inputs / 16, left = all - t.strips * t.dy_strip;
+  const int fits = left >= t.strips * t.x_block;
+  t.strips_packed = fits ? t.strips : (int)max(1, min(t.strips, some / (blocks * t.x_block + t.dy_strip)));
+  t.blocks_packed = fits ? (int)min(blocks, left / max(1, t.strips * t.x_block)) : (int)blocks;
   return t;
 }
 
-// The upper halves of two pixels' 16 channels, as pairs.
-#define PAIR(a, b)                                                                                                     \
-  _mm512_ternarylogic_epi32(                                                                                           \
-      _mm512_srli_epi32(_mm512_castps_si512(a), 16), _mm512_castps_si512(b), _mm512_set1_epi32((int)0xffff0000), 0xf8)
-
-// Pixel `column` of a row, or 0 outside.
-#define PIXEL(from, column, width)                                                                                     \
-  ((column) >= 0 && (column) < (width) ? _mm512_loadu_ps((from) + (long)(column) * 16) : _mm512_setzero_ps())
+// Pairs of the channels of two pixels of a row, where those outside of it are 0.
+INLINE __m512i pairs_at_edge(activation x, long row, int column, int next, int width) {
+  const __m256i zero = _mm256_setzero_si256();
+  return pairs_of(
+      column >= 0 && column < width ? halves_at(x, row + column * 16) : zero,
+      next >= 0 && next < width ? halves_at(x, row + next * 16) : zero);
+}
 
 // [block, kernel column, phase, row, pair, 16, 2], and a product's worth of zeros behind each phase.
-FUNCTION void pack_inputs(const stripes *t, const float *x, int strip, uint16_t *packed) {
+INLINE void pack_inputs_of(activation x, const stripes *t, int strip, int first, int blocks, uint16_t *packed) {
   const amx_shape *s = t->shape;
-  for (int block = 0; block < s->inputs / 16; block++)
-    for (int q = 0; q < s->kernel_width; q++)
+  for (int block = first; block < first + blocks; block++)
+    for (int q = 0; q < s->kernel_width; q++) {
+      // The pairs of which both pixels are inside.
+      const int begin = (int)min((max(0, s->padding - q) + 2 * s->stride - 1) / (2 * s->stride), t->pairs);
+      const int last = s->width - 1 + s->padding - q - s->stride;
+      const int end = (int)max(begin, last < 0 ? 0 : min(last / (2 * s->stride) + 1, t->pairs));
       for (int phase = 0; phase < t->phases; phase++, packed += t->plane) {
         uint16_t *to = packed;
-        for (int row = 0; row < t->phase_rows; row++) {
+        for (int row = 0; row < t->phase_rows; row++, to += t->pairs * PIXELS) {
           const int y = (strip * t->rows + row) * s->stride + phase - s->padding;
           if (y < 0 || y >= s->height) {
-            memset(to, 0, (size_t)t->pairs * PIXELS * 2);
-            to += t->pairs * PIXELS;
+            memset(to, 0, (size_t)t->pairs * PIXELS * sizeof *to);
             continue;
           }
-          const float *from = x + ((long)block * s->height + y) * s->width * 16;
-          int column = q - s->padding;
-          for (int i = 0; i < t->pairs; i++, to += PIXELS, column += 2 * s->stride) {
-            const int next = column + s->stride;
-            const __m512 a = PIXEL(from, column, s->width), b = PIXEL(from, next, s->width);
-            _mm512_storeu_si512(to, PAIR(a, b));
+          const long line = ((long)block * s->height + y) * s->width * 16;
+          for (int i = 0; i < t->pairs; i++) {
+            const int column = 2 * i * s->stride + q - s->padding, next = column + s->stride;
+            const __m512i v = i >= begin && i < end ? pairs_at(x, line + column * 16, line + next * 16)
+                                                    : pairs_at_edge(x, line, column, next, s->width);
+            _mm512_storeu_si512(to + i * PIXELS, v);
           }
         }
-        memset(to, 0, SIDE * PIXELS * 2);
+        memset(to, 0, SIDE * PIXELS * sizeof *to);
       }
+    }
 }
 
 // Transposes a matrix of 16 by 16 words of 32 bits.
@@ -102,67 +116,89 @@ INLINE void transpose(__m512i *v) {
   }
 }
 
-// [block, chunk, 16 channels, 16 pairs]; adds dy to d_bias, unless that is null.
-FUNCTION void pack_outputs(const stripes *t, const float *dy, int strip, uint16_t *packed, float *d_bias) {
+// [block, chunk, 16 channels, 16 pairs]; adds dy to bias_sums, unless that is null.
+INLINE void pack_outputs_of(activation dy, const stripes *t, int strip, uint16_t *packed, float *bias_sums) {
   const amx_shape *s = t->shape;
   const int first = strip * t->rows, rows = (int)min(t->rows, s->output_height - first);
   for (int block = 0; block < s->outputs / 16; block++) {
-    const float *from = dy + ((long)block * s->output_height + first) * s->output_width * 16;
+    long place = ((long)block * s->output_height + first) * s->output_width * 16;
+    const long end = place + (long)rows * s->output_width * 16;
     __m512 even = _mm512_setzero_ps(), odd = even;
-    int row = 0, column = 0;
+    int column = 0;
     for (int chunk = 0; chunk < t->chunks; chunk++, packed += TILE * 2) {
       __m512i v[16];
       for (int i = 0; i < 16; i++) {
-        if (row == rows) {
-          v[i] = _mm512_setzero_si512();
-          continue;
-        }
-        const __m512 a = _mm512_loadu_ps(from), b = PIXEL(from, 1, s->output_width - column);
-        even = _mm512_add_ps(even, a);
-        odd = _mm512_add_ps(odd, b);
-        v[i] = PAIR(a, b);
-        const int step = (int)min(2, s->output_width - column);
-        from += step * 16;
-        column += step;
-        if (column == s->output_width) {
-          column = 0;
-          row++;
+        const int is_last = column + 2 >= s->output_width;
+        if (place >= end) v[i] = _mm512_setzero_si512();
+        else if (column + 1 < s->output_width) v[i] = pairs_at(dy, place, place + 16);
+        else v[i] = pairs_of(halves_at(dy, place), _mm256_setzero_si256());
+        place += 16 * min(2, s->output_width - column);
+        column = is_last ? 0 : column + 2;
+        if (bias_sums) {
+          even = _mm512_add_ps(even, _mm512_castsi512_ps(_mm512_slli_epi32(v[i], 16)));
+          odd = _mm512_add_ps(odd, _mm512_castsi512_ps(_mm512_maskz_mov_epi16(0xaaaaaaaa, v[i])));
         }
       }
       transpose(v);
       for (int i = 0; i < 16; i++) _mm512_storeu_si512(packed + i * PIXELS, v[i]);
     }
-    if (d_bias) {
-      float *sum = d_bias + block * 16;
+    if (bias_sums) {
+      float *sum = bias_sums + block * 16;
       _mm512_storeu_ps(sum, _mm512_add_ps(_mm512_loadu_ps(sum), _mm512_add_ps(even, odd)));
     }
   }
 }
 
+FUNCTION void pack_inputs(activation x, const stripes *t, int strip, int first, int blocks, uint16_t *packed) {
+  IN_EITHER_FORM(x, pack_inputs_of, t, strip, first, blocks, packed);
+}
+
+FUNCTION void pack_outputs(activation dy, const stripes *t, int strip, uint16_t *packed, float *bias_sums) {
+  IN_EITHER_FORM(dy, pack_outputs_of, t, strip, packed, bias_sums);
+}
+
+// Strips that are packed, and the sums over those before them: null if there are none before, or none behind.
+typedef struct {
+  int count;
+  const uint16_t *dy;
+  const uint16_t *x;
+  // Elements between two strips' inputs.
+  long x_apart;
+  float *before;
+  float *behind;
+} packed_strips;
+
 // The gradients of four taps, [output, input], summed over strips.
 FUNCTION void correlate_four(
-    const stripes *t, int strips, const uint16_t *dy, const uint16_t *const *x, float (*sums)[TILE]) {
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  for (int strip = 0; strip < strips; strip++)
+    const stripes *t, const packed_strips *p, const uint16_t *dy, const long *x, const float *before, float *sums) {
+  if (before) {
+    _tile_loadd(0, before, 64);
+    _tile_loadd(1, before + TILE, 64);
+    _tile_loadd(2, before + 2 * TILE, 64);
+    _tile_loadd(3, before + 3 * TILE, 64);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (int strip = 0; strip < p->count; strip++)
     for (int chunk = 0; chunk < t->chunks; chunk++) {
-      const long at = strip * t->x_strip + chunk * TILE * 2;
+      const uint16_t *at = p->x + strip * p->x_apart + chunk * TILE * 2;
       _tile_loadd(4, dy + strip * t->dy_strip + chunk * TILE * 2, 64);
-      _tile_loadd(5, x[0] + at, 64);
+      _tile_loadd(5, at + x[0], 64);
       _tile_dpbf16ps(0, 4, 5);
-      _tile_loadd(5, x[1] + at, 64);
+      _tile_loadd(5, at + x[1], 64);
       _tile_dpbf16ps(1, 4, 5);
-      _tile_loadd(5, x[2] + at, 64);
+      _tile_loadd(5, at + x[2], 64);
       _tile_dpbf16ps(2, 4, 5);
-      _tile_loadd(5, x[3] + at, 64);
+      _tile_loadd(5, at + x[3], 64);
       _tile_dpbf16ps(3, 4, 5);
     }
-  _tile_stored(0, sums[0], 64);
-  _tile_stored(1, sums[1], 64);
-  _tile_stored(2, sums[2], 64);
-  _tile_stored(3, sums[3], 64);
+  _tile_stored(0, sums, 64);
+  _tile_stored(1, sums + TILE, 64);
+  _tile_stored(2, sums + 2 * TILE, 64);
+  _tile_stored(3, sums + 3 * TILE, 64);
 }
 
 FUNCTION void put_transposed(const float *sums, float *to, int adds) {
@@ -175,61 +211,82 @@ FUNCTION void put_transposed(const float *sums, float *to, int adds) {
   }
 }
 
-// Of some strips that are packed, all of the gradient: [K/16, C/16, R, S, 16 of C, 16 of K].
-FUNCTION void correlate_strips(
-    const stripes *t, int strips, const uint16_t *dy, const uint16_t *x, float *d_weight, int adds) {
+// Of some blocks of inputs: [K/16, C/16, R, S, 16 of C, 16 of K].
+FUNCTION void correlate(
+    const stripes *t, const packed_strips *p, int first_block, int blocks, float *d_weight, int adds) {
   const amx_shape *s = t->shape;
-  const int taps = s->kernel_height * s->kernel_width, pieces = s->inputs / 16 * taps;
-  float sums[4][TILE] __attribute__((aligned(64)));
-  for (int first = 0; first < pieces; first += 4) {
-    const uint16_t *source[4];
-    long place[4];
+  const int taps = s->kernel_height * s->kernel_width, outputs = s->outputs / 16;
+  float last[4 * TILE] __attribute__((aligned(64)));
+  long kept = 0;
+  for (int first = 0; first < blocks * taps; first += 4) {
+    long source[4], place[4];
     for (int i = 0; i < 4; i++) {
       // Rows of a kernel column are neighbors here, because they read the same plane.
-      const int number = (int)min(first + i, pieces - 1), block = number / taps;
+      const int number = (int)min(first + i, blocks * taps - 1), block = number / taps;
       const int q = number % taps / s->kernel_height, r = number % s->kernel_height;
       const long plane = (block * s->kernel_width + q) * t->phases + r % s->stride;
-      source[i] = x + plane * t->plane + (long)(r / s->stride) * t->pairs * PIXELS;
-      place[i] = (long)block * taps + r * s->kernel_width + q;
+      source[i] = plane * t->plane + (long)(r / s->stride) * t->pairs * PIXELS;
+      place[i] = (long)(first_block + block) * taps + r * s->kernel_width + q;
     }
-    for (int output = 0; output < s->outputs / 16; output++) {
-      correlate_four(t, strips, dy + (long)output * t->chunks * TILE * 2, source, sums);
-      for (int i = 0; i < min(4, pieces - first); i++)
-        put_transposed(sums[i], d_weight + ((long)output * pieces + place[i]) * TILE, adds);
+    for (int output = 0; output < outputs; output++, kept += 4 * TILE) {
+      const uint16_t *dy = p->dy + (long)output * t->chunks * TILE * 2;
+      float *sums = p->behind ? p->behind + kept : last;
+      correlate_four(t, p, dy, source, p->before ? p->before + kept : 0, sums);
+      for (int i = 0; !p->behind && i < min(4, blocks * taps - first); i++)
+        put_transposed(sums + i * TILE, d_weight + ((long)output * s->inputs / 16 * taps + place[i]) * TILE, adds);
     }
   }
 }
 
-static inline int strips_at_once(const stripes *t, int samples) {
-  return (int)max(1, min(samples * t->strips, (384 << 10) / (t->x_strip + t->dy_strip)));
+// Floats of the sums that wait.
+static inline long waiting_sums(const stripes *t) {
+  const amx_shape *s = t->shape;
+  const long pieces = (long)s->inputs / 16 * s->kernel_height * s->kernel_width;
+  return t->strips_packed < t->strips ? (pieces + 3) / 4 * 4 * (s->outputs / 16) * TILE : 0;
 }
 
 TARGET void amx_backward_weights(
-    const amx_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
+    const amx_shape *s, activation x, activation dy, float *d_weight, float *d_bias, int adds, int samples,
     void *scratch) {
-  const stripes t = stripes_of(s);
-  const int most = strips_at_once(&t, samples), all = samples * t.strips;
+  const stripes t = stripes_of(s, samples);
+  const int in_sample = t.strips / samples, blocks = s->inputs / 16;
   const long x_sample = (long)s->inputs * s->height * s->width;
   const long y_sample = (long)s->outputs * s->output_height * s->output_width;
-  uint16_t *packed_x = scratch, *packed_dy = packed_x + most * t.x_strip;
-  if (d_bias && !adds) memset(d_bias, 0, (size_t)s->outputs * sizeof(float));
+  float *bias_sums = scratch, *sums = bias_sums + s->outputs;
+  uint16_t *packed_dy = (uint16_t *)(sums + waiting_sums(&t)), *packed_x = packed_dy + t.strips_packed * t.dy_strip;
+  memset(bias_sums, 0, (size_t)s->outputs * sizeof *bias_sums);
   configure(SIDE, PIXELS);
-  for (int first = 0; first < all; first += most) {
-    const int strips = (int)min(most, all - first);
-    for (int i = 0; i < strips; i++) {
-      const int sample = (first + i) / t.strips, strip = (first + i) % t.strips;
-      pack_inputs(&t, x + sample * x_sample, strip, packed_x + i * t.x_strip);
-      pack_outputs(&t, dy + sample * y_sample, strip, packed_dy + i * t.dy_strip, d_bias);
+  for (int first = 0; first < t.strips; first += t.strips_packed) {
+    const int strips = (int)min(t.strips_packed, t.strips - first);
+    for (int i = 0; i < strips; i++)
+      pack_outputs(
+          from(dy, (first + i) / in_sample * y_sample), &t, (first + i) % in_sample, packed_dy + i * t.dy_strip,
+          d_bias ? bias_sums : 0);
+    for (int block = 0; block < blocks; block += t.blocks_packed) {
+      const int count = (int)min(t.blocks_packed, blocks - block);
+      for (int i = 0; i < strips; i++)
+        pack_inputs(
+            from(x, (first + i) / in_sample * x_sample), &t, (first + i) % in_sample, block, count,
+            packed_x + i * count * t.x_block);
+      const packed_strips p = {
+          .count = strips,
+          .dy = packed_dy,
+          .x = packed_x,
+          .x_apart = count * t.x_block,
+          .before = first > 0 ? sums : 0,
+          .behind = first + strips < t.strips ? sums : 0};
+      correlate(&t, &p, block, count, d_weight, adds);
     }
-    correlate_strips(&t, strips, packed_dy, packed_x, d_weight, adds || first > 0);
   }
   _tile_release();
+  for (int k = 0; d_bias && k < s->outputs; k++) d_bias[k] = adds ? d_bias[k] + bias_sums[k] : bias_sums[k];
 }
 
 size_t amx_scratch(const amx_shape *s, int samples) {
   const passage f = forward_passage(s, samples), b = backward_passage(s, samples);
-  const stripes t = stripes_of(s);
+  const stripes t = stripes_of(s, samples);
   const long forward = samples_at_once(&f) * packed_sample(&f), data = samples_at_once(&b) * packed_sample(&b);
-  const long weights = strips_at_once(&t, samples) * (t.x_strip + t.dy_strip);
+  const long weights =
+      2 * (s->outputs + waiting_sums(&t)) + t.strips_packed * (t.blocks_packed * t.x_block + t.dy_strip);
   return (size_t)max(max(forward, data), weights) * sizeof(uint16_t);
 }

@@ -19,6 +19,8 @@
 #define INLINE static inline __attribute__((always_inline)) TARGET
 #define FUNCTION static __attribute__((noinline)) TARGET
 
+#define HALVED HALVED_BY_HAND
+
 #define VARIANT portable
 #define LANES 8
 #define TARGET
@@ -36,13 +38,24 @@
 #define TARGET __attribute__((target("avx512f,fma")))
 #include "variant.h"
 
+#define ONLY_ROUNDING
+#undef HALVED
+#define HALVED HALVED_BY_INSTRUCTION
+#define VARIANT avx512_bf16
+#define LANES 16
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,fma")))
+#include "variant.h"
+
 // Blocks of 16 channels are made on processors with AVX-512 alone.
 #define CHOOSE(name, block)                                                                                            \
   (block == 16                                                          ? name##_avx512                                \
    : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")    ? name##_avx2                                  \
                                                                         : name##_portable)
+#define CHOOSE_ROUNDING(name, block)                                                                                   \
+  (block == 16 && __builtin_cpu_supports("avx512bf16") ? name##_avx512_bf16 : CHOOSE(name, block))
 #else
 #define CHOOSE(name, block) name##_portable
+#define CHOOSE_ROUNDING CHOOSE
 #endif
 
 void matrix_multiply(
@@ -63,11 +76,11 @@ void sgd_update(
 }
 
 void bfloat16_round(int block, const float *x, float *y, uint16_t *kept, ptrdiff_t count) {
-  CHOOSE(round_floats, block)(x, y, kept, count);
+  CHOOSE_ROUNDING(round_floats, block)(x, y, kept, count);
 }
 
 void bfloat16_expand(int block, const uint16_t *kept, float *y, ptrdiff_t count) {
-  CHOOSE(expand_halves, block)(kept, y, count);
+  CHOOSE_ROUNDING(expand_halves, block)(kept, y, count);
 }
 
 void winograd_forward(
@@ -104,24 +117,24 @@ void max_pooling_backward(
 }
 
 void channel_moments(const norm_shape *shape, activation x, int samples, double *sums) {
-  CHOOSE(moments, shape->block)(shape, x, samples, sums);
+  CHOOSE_ROUNDING(moments, shape->block)(shape, x, samples, sums);
 }
 
 void channel_gradient_sums(
     const norm_shape *shape, const float *dy, activation y, activation x, const float *mean, activation dz,
     activation dz_again, int samples, double *sums) {
-  CHOOSE(gradient_sums, shape->block)(shape, dy, y, x, mean, dz, dz_again, samples, sums);
+  CHOOSE_ROUNDING(gradient_sums, shape->block)(shape, dy, y, x, mean, dz, dz_again, samples, sums);
 }
 
 void normalize_forward(
     const norm_shape *shape, activation x, const float *mean, const float *scale, const float *bias,
     activation residual, int rectifies, activation y, int samples) {
-  CHOOSE(normalize, shape->block)(shape, x, mean, scale, bias, residual, rectifies, y, samples);
+  CHOOSE_ROUNDING(normalize, shape->block)(shape, x, mean, scale, bias, residual, rectifies, y, samples);
 }
 
 void normalize_backward(
     const norm_shape *shape, activation dz, activation x, const float *mean, const float *scale, const float *shift,
-    const float *slope, int scales_last, float *dx, int samples) {
-  CHOOSE(normalize_backward, shape->block)(
+    const float *slope, int scales_last, activation dx, int samples) {
+  CHOOSE_ROUNDING(normalize_backward, shape->block)(
       shape, dz, x, mean, scale, shift, slope, scales_last, dx, samples);
 }

@@ -30,11 +30,13 @@ enum { NAME(run) = 256 };
 #define HALVES_OF(a) ((activation){0, (a).halves})
 
 #define IS_THERE(a) ((a).floats || (a).halves)
-#define AT(a, p) ((a).halves ? EXPANDED((a).halves + (p)) : LOAD((a).floats + (p)))
-#define PUT(a, p, v)                                                                                                   \
+#define AT(a, p) ((a).halves ? EXPANDED(LOAD_HALVES((a).halves + (p))) : LOAD((a).floats + (p)))
+
+// Puts a vector wherever it is wanted, rounded to bf16 if it `rounds`.
+#define PUT(a, p, v, rounds)                                                                                           \
   {                                                                                                                    \
-    if ((a).floats) STORE((a).floats + (p), v);                                                                        \
-    if ((a).halves) KEEP((a).halves + (p), v);                                                                         \
+    if ((a).floats) STORE((a).floats + (p), (rounds) ? ROUNDED(v) : (v));                                              \
+    if ((a).halves) STORE_HALVES((a).halves + (p), HALVED(v));                                                         \
   }
 
 INLINE void NAME(moments_of)(const norm_shape *s, activation x, int samples, double *sums) {
@@ -49,8 +51,8 @@ INLINE void NAME(moments_of)(const norm_shape *s, activation x, int samples, dou
         VEC a[4] = {{0}}, q[4] = {{0}};
 #define ADD(i, p)                                                                                                      \
   {                                                                                                                    \
-    const VEC v = x.halves ? ROUNDED(LOAD(x.floats + (p))) : LOAD(x.floats + (p)), d = v - shift;                      \
-    if (x.halves) KEEP(x.halves + (p), v);                                                                             \
+    const VEC v = LOAD(x.floats + (p)), d = (x.halves ? ROUNDED(v) : v) - shift;                                       \
+    if (x.halves) STORE_HALVES(x.halves + (p), HALVED(v));                                                             \
     a[i] += d;                                                                                                         \
     q[i] += d * d;                                                                                                     \
   }
@@ -84,10 +86,11 @@ INLINE void NAME(gradient_sums_of)(
       VEC a[4] = {{0}}, q[4] = {{0}};
 #define ADD(i, p)                                                                                                      \
   {                                                                                                                    \
-    const VEC zero = {0}, given = x.halves ? ROUNDED(LOAD(dy + (p))) : LOAD(dy + (p));                                 \
-    const VEC d = IS_THERE(y) ? SELECT(AT(y, p) <= 0, zero, given) : given;                                            \
-    PUT(dz, p, d)                                                                                                      \
-    PUT(dz_again, p, d)                                                                                                \
+    const VEC zero = {0}, given = LOAD(dy + (p));                                                                      \
+    const VEC passed = IS_THERE(y) ? SELECT(AT(y, p) <= 0, zero, given) : given;                                       \
+    const VEC d = x.halves ? ROUNDED(passed) : passed;                                                                 \
+    PUT(dz, p, passed, x.halves != 0)                                                                                  \
+    PUT(dz_again, p, passed, x.halves != 0)                                                                            \
     a[i] += d;                                                                                                         \
     q[i] += d * (AT(x, p) - mean);                                                                                     \
   }
@@ -123,8 +126,7 @@ INLINE void NAME(normalize_with)(
       VEC v = (AT(x, p) - mean) * scale + bias;
       if (IS_THERE(residual)) v += AT(residual, p);
       if (rectifies) v = RECTIFIED(v);
-      if (x.halves) v = ROUNDED(v);
-      PUT(y, p, v)
+      PUT(y, p, v, x.halves != 0)
     }
   }
 }
@@ -142,25 +144,25 @@ FUNCTION void NAME(normalize)(
 
 INLINE void NAME(normalize_backward_of)(
     const norm_shape *s, activation dz, activation x, const float *means, const float *scales, const float *shifts,
-    const float *slopes, int scales_last, float *dx, int samples) {
+    const float *slopes, int scales_last, activation dx, int samples) {
   FOR_EACH_PLANE(s, samples) {
     const VEC mean = LOAD(means + c), scale = LOAD(scales + c), shift = LOAD(shifts + c), slope = LOAD(slopes + c);
     FOR_EACH_PIXEL(start) {
       const VEC v = scales_last ? scale * (AT(dz, p) - shift - (AT(x, p) - mean) * slope)
                                 : scale * AT(dz, p) - shift - (AT(x, p) - mean) * slope;
-      STORE(dx + p, x.halves ? ROUNDED(v) : v);
+      PUT(dx, p, v, x.halves != 0)
     }
   }
 }
 
 FUNCTION void NAME(normalize_backward)(
     const norm_shape *s, activation dz, activation x, const float *means, const float *scales, const float *shifts,
-    const float *slopes, int scales_last, float *dx, int samples) {
-#define NORMALIZE(form, last)                                                                                          \
+    const float *slopes, int scales_last, activation dx, int samples) {
+#define NORMALIZE(form, last, dx)                                                                                      \
   NAME(normalize_backward_of)(s, form(dz), form(x), means, scales, shifts, slopes, last, dx, samples)
-  if (x.halves) NORMALIZE(HALVES_OF, scales_last);
-  else if (scales_last) NORMALIZE(FLOATS, 1);
-  else NORMALIZE(FLOATS, 0);
+  if (x.halves) NORMALIZE(HALVES_OF, scales_last, dx);
+  else if (scales_last) NORMALIZE(FLOATS, 1, FLOATS(dx));
+  else NORMALIZE(FLOATS, 0, FLOATS(dx));
 #undef NORMALIZE
 }
 

@@ -1,16 +1,19 @@
-// All kernels, once for VARIANT.
+// All kernels, or those that round to bf16, once for VARIANT.
 
 typedef float VEC __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int MASK __attribute__((vector_size(4 * LANES)));
 typedef uint16_t HALVES __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 
+#ifndef ONLY_ROUNDING
 #include "transforms.h"
 #include "products.h"
 #include "patches.h"
 #include "passes.h"
 #include "pooling.h"
-#include "normalization.h"
 #include "elementwise.h"
+#endif
+#include "normalization.h"
+#include "rounding.h"
 
 #undef TARGET
 #undef LANES

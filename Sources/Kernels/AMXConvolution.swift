@@ -34,12 +34,13 @@ final class AMXConvolution: ConvolutionPass {
       }
   }
 
+  var takesHalves: Bool { true }
   var takesAnyCount: Bool { true }
 
   func implementation(samples: Int) -> String { "AMX in bf16" }
 
   func run(
-    x: UnsafePointer<Float>, weight: UnsafePointer<Float>, y: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
+    x: Stored, weight: UnsafePointer<Float>, y: Stored, bias: UnsafePointer<Float>?,
     adds: Bool, samples: Int, _ context: KernelContext
   ) {
     let count = Int32(samples)
@@ -50,11 +51,11 @@ final class AMXConvolution: ConvolutionPass {
     let rounded = UnsafeRawPointer(weight).assumingMemoryBound(to: UInt16.self)
     withUnsafePointer(to: shape) { shape in
       switch kind {
-      case .forward: amx_forward(shape, x, rounded, bias, UnsafeMutablePointer(mutating: y), count, scratch)
-      case .backwardData: amx_backward_data(shape, y, rounded, UnsafeMutablePointer(mutating: x), count, scratch)
+      case .forward: amx_forward(shape, x.place, rounded, bias, y.floats, count, scratch)
+      case .backwardData: amx_backward_data(shape, y.place, rounded, x.floats, count, scratch)
       case .backwardWeights:
         amx_backward_weights(
-          shape, x, y, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias), adds ? 1 : 0,
+          shape, x.place, y.place, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias), adds ? 1 : 0,
           count, scratch)
       }
     }

@@ -55,6 +55,10 @@ package final class ConvolutionKernel: Sendable {
     (toBackward, backwardWeightCount) = copy(to: dataPass?.weight)
   }
 
+  /// Whether x, or dy, may be 16-bit numbers.
+  package var forwardTakesHalves: Bool { forwardPass.takesHalves }
+  package var backwardTakesHalves: Bool { weightsPass.takesHalves && dataPass?.takesHalves ?? true }
+
   package var forwardTakesAnyCount: Bool { forwardPass.takesAnyCount }
   package var backwardDataTakesAnyCount: Bool { dataPass?.takesAnyCount ?? true }
 
@@ -79,24 +83,24 @@ package final class ConvolutionKernel: Sendable {
 
   /// y = x * weight + bias.
   package func forward(
-    _ x: UnsafePointer<Float>, weight: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
+    _ x: Stored, weight: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
     y: UnsafeMutablePointer<Float>, samples: Int, _ context: KernelContext
   ) {
-    forwardPass.run(x: x, weight: weight, y: y, bias: bias, adds: false, samples: samples, context)
+    forwardPass.run(x: x, weight: weight, y: Stored(y), bias: bias, adds: false, samples: samples, context)
   }
 
   /// dx = the transposed convolution of dy with the weight.
   package func backwardData(
-    _ dy: UnsafePointer<Float>, weight: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>, samples: Int,
+    _ dy: Stored, weight: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>, samples: Int,
     _ context: KernelContext
   ) {
     guard let dataPass else { invariantFailure("a convolution compiled without an input gradient is asked for one") }
-    dataPass.run(x: dx, weight: weight, y: dy, bias: nil, adds: false, samples: samples, context)
+    dataPass.run(x: Stored(dx), weight: weight, y: dy, bias: nil, adds: false, samples: samples, context)
   }
 
   /// dWeight = the correlation of x with dy; dBias = the sum of dy; added to what is there if it `adds`.
   package func backwardWeights(
-    _ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>, dWeight: UnsafeMutablePointer<Float>,
+    _ x: Stored, _ dy: Stored, dWeight: UnsafeMutablePointer<Float>,
     dBias: UnsafeMutablePointer<Float>?, adds: Bool, samples: Int, _ context: KernelContext
   ) {
     weightsPass.run(x: x, weight: dWeight, y: dy, bias: dBias, adds: adds, samples: samples, context)

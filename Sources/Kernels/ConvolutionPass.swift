@@ -6,6 +6,9 @@ protocol ConvolutionPass: Sendable {
   /// The layout of the weight, or of its gradient.
   var weight: dnnl_memory_desc_t { get }
 
+  /// Whether it also reads activations and gradients of them as 16-bit numbers.
+  var takesHalves: Bool { get }
+
   /// Whether a sample's bits do not depend on how many are computed with it.
   var takesAnyCount: Bool { get }
 
@@ -16,8 +19,12 @@ protocol ConvolutionPass: Sendable {
   ///
   /// - Parameter adds: whether gradients of weight and bias are added to what is there instead.
   func run(
-    x: UnsafePointer<Float>, weight: UnsafePointer<Float>, y: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
+    x: Stored, weight: UnsafePointer<Float>, y: Stored, bias: UnsafePointer<Float>?,
     adds: Bool, samples: Int, _ context: KernelContext)
+}
+
+extension ConvolutionPass {
+  var takesHalves: Bool { false }
 }
 
 package enum ConvolutionPassKind: Sendable, CaseIterable {

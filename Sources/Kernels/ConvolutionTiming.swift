@@ -30,15 +30,16 @@ package struct ConvolutionTiming {
     switch pass {
     case .forward:
       kernel.forward(
-        x.start, weight: (kernel.forwardWeightCount > 0 ? weights[1] : weights[0]).start, bias: bias.start, y: y.start,
+        Stored(x.start), weight: (kernel.forwardWeightCount > 0 ? weights[1] : weights[0]).start, bias: bias.start, y: y.start,
         samples: samples, context)
     case .backwardData:
       kernel.backwardData(
-        y.start, weight: (kernel.backwardWeightCount > 0 ? weights[2] : weights[0]).start, dx: x.start,
+        Stored(y.start), weight: (kernel.backwardWeightCount > 0 ? weights[2] : weights[0]).start, dx: x.start,
         samples: samples, context)
     case .backwardWeights:
       kernel.backwardWeights(
-        x.start, y.start, dWeight: weights[0].start, dBias: bias.start, adds: false, samples: samples, context)
+        Stored(x.start), Stored(y.start), dWeight: weights[0].start, dBias: bias.start, adds: false,
+        samples: samples, context)
     }
     return (clock.now - start) / .seconds(1)
   }

@@ -45,6 +45,15 @@ final class DirectConvolution: ConvolutionPass {
   func implementation(samples: Int) -> String { primitive(samples).implementation }
 
   func run(
+    x: Stored, weight: UnsafePointer<Float>, y: Stored, bias: UnsafePointer<Float>?,
+    adds: Bool, samples: Int, _ context: KernelContext
+  ) {
+    guard let x = x.floats, let y = y.floats else { invariantFailure("oneDNN's convolutions take Floats") }
+    run(
+      x: UnsafePointer(x), weight: weight, y: UnsafePointer(y), bias: bias, adds: adds, samples: samples, context)
+  }
+
+  private func run(
     x: UnsafePointer<Float>, weight: UnsafePointer<Float>, y: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
     adds: Bool, samples: Int, _ context: KernelContext
   ) {

@@ -21,22 +21,22 @@ package enum Normalize {
   /// dx = scale * (dz - meanGradient - (x - mean) * slope). dx may be dz.
   package static func backward(
     _ dz: Stored, x: Stored, mean: UnsafePointer<Float>, scale: UnsafePointer<Float>,
-    meanGradient: UnsafePointer<Float>, slope: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>,
+    meanGradient: UnsafePointer<Float>, slope: UnsafePointer<Float>, dx: Stored,
     _ layout: ActivationLayout, samples: Int
   ) {
     withUnsafePointer(to: layout.normShape) {
-      normalize_backward($0, dz.place, x.place, mean, scale, meanGradient, slope, 1, dx, Int32(samples))
+      normalize_backward($0, dz.place, x.place, mean, scale, meanGradient, slope, 1, dx.place, Int32(samples))
     }
   }
 
   /// dx = scale * dz - shift - (x - mean) * slope, for means that have the channels' weights in them. dx may be dz.
   package static func backward(
     _ dz: Stored, x: Stored, mean: UnsafePointer<Float>, scale: UnsafePointer<Float>,
-    shift: UnsafePointer<Float>, slope: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>,
+    shift: UnsafePointer<Float>, slope: UnsafePointer<Float>, dx: Stored,
     _ layout: ActivationLayout, samples: Int
   ) {
     withUnsafePointer(to: layout.normShape) {
-      normalize_backward($0, dz.place, x.place, mean, scale, shift, slope, 0, dx, Int32(samples))
+      normalize_backward($0, dz.place, x.place, mean, scale, shift, slope, 0, dx.place, Int32(samples))
     }
   }
 

@@ -19,6 +19,13 @@ package struct Stored {
     if let floats, let halves { BFloat16.round(floats, keeping: halves, count: count) }
   }
 
+  /// Whether an element is infinite or not a number.
+  package func hasNonFinite(count: Int) -> Bool {
+    if let floats { return Elementwise.hasNonFinite(floats, count: count) }
+    let largest: UInt16 = 0x7F7F
+    return UnsafeBufferPointer(start: halves, count: count).contains { $0 & 0x7FFF > largest }
+  }
+
   var place: activation { activation(floats: floats, halves: halves) }
 }
 

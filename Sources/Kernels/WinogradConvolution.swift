@@ -38,7 +38,7 @@ final class WinogradConvolution: ConvolutionPass {
   }
 
   func run(
-    x: UnsafePointer<Float>, weight: UnsafePointer<Float>, y: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
+    x: Stored, weight: UnsafePointer<Float>, y: Stored, bias: UnsafePointer<Float>?,
     adds: Bool, samples: Int, _ context: KernelContext
   ) {
     let scratch = withUnsafePointer(to: shape) { context.area(0, winograd_scratch($0, Int32(samples))) }
@@ -47,12 +47,12 @@ final class WinogradConvolution: ConvolutionPass {
     withUnsafePointer(to: shape) { shape in
       switch kind {
       case .forward:
-        winograd_forward(shape, x, weight, 0, bias, UnsafeMutablePointer(mutating: y), Int32(samples), scratch, ahead)
+        winograd_forward(shape, x.floats, weight, 0, bias, y.floats, Int32(samples), scratch, ahead)
       case .backwardData:
-        winograd_forward(shape, y, weight, 1, nil, UnsafeMutablePointer(mutating: x), Int32(samples), scratch, ahead)
+        winograd_forward(shape, y.floats, weight, 1, nil, x.floats, Int32(samples), scratch, ahead)
       case .backwardWeights:
         winograd_backward_weights(
-          shape, x, y, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias), adds ? 1 : 0,
+          shape, x.floats, y.floats, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias), adds ? 1 : 0,
           Int32(samples), scratch)
       }
     }

@@ -5,8 +5,13 @@ extension BatchNormMoments {
   func forms(_ offered: StorageForms) -> StorageForms? {
     let takes =
       offered.inputs[0] == .both && offered.backwardInputs[0] == .halves && offered.outputGradient == .halves
-    return takes ? offered : nil
+    guard takes else { return nil }
+    var forms = offered
+    forms.rounds = true
+    return forms
   }
+
+  var leavesGradientInHalves: Bool { forms.rounds }
 }
 
 extension BatchNormTransform {
@@ -16,6 +21,11 @@ extension BatchNormTransform {
     var forms = offered
     if forms.inputs.last == .both { forms.inputs[1] = .floats }
     forms.outputGradient = .floats
+    forms.rounds = true
     return forms
   }
+
+  /// The residual, beside x.
+  func takesHalves(input: Int) -> Bool { forms.rounds && input == 1 }
+  var leavesHalves: Bool { forms.rounds }
 }

@@ -95,7 +95,7 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
 
   /// dx = weight * rstd * (dy - mean(dy) - xhat * mean(dy * xhat))
   func backward(_ slice: Slice) {
-    guard let dx = slice.inputGradient(self, 0) else { return }
+    guard let dx = slice.storedInputGradient(self, 0) else { return }
     let x = slice.stored(inputs[0], forms.backwardInputs[0])
     let dy = slice.storedGradient(output, forms.outputGradient)
     for piece in slice.pieces {

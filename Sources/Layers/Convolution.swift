@@ -96,6 +96,20 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
     forwardWeight = AlignedBuffer(count: kernel.forwardWeightCount)
   }
 
+  /// 16-bit numbers wherever the kernels take them; what it writes are Floats.
+  func forms(_ offered: StorageForms) -> StorageForms? {
+    var forms = StorageForms(inputCount: 1)
+    if kernel.forwardTakesHalves, offered.inputs[0] == .halves { forms.inputs[0] = .halves }
+    if kernel.backwardTakesHalves {
+      if offered.backwardInputs[0] == .halves { forms.backwardInputs[0] = .halves }
+      if offered.outputGradient == .halves { forms.outputGradient = .halves }
+    }
+    return forms
+  }
+
+  func takesHalves(input: Int) -> Bool { kernel.forwardTakesHalves && kernel.backwardTakesHalves }
+  var takesGradientInHalves: Bool { kernel.backwardTakesHalves }
+
   var backwardWeightCount: Int { kernel.backwardWeightCount }
 
   func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) { backwardWeight = memory }
@@ -109,7 +123,7 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
   }
 
   func forward(_ slice: Slice) {
-    let (x, y) = (slice[inputs[0]], slice[output])
+    let (x, y) = (slice.stored(inputs[0], forms.inputs[0]), slice[output])
     let weight = forwardWeight.count > 0 ? UnsafePointer(forwardWeight.start) : slice.parameter(weight)
     let bias = bias.map { slice.parameter($0) }
     forEachCall(slice, whole: kernel.forwardTakesAnyCount) { start, count in
@@ -119,7 +133,8 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
   }
 
   func backward(_ slice: Slice) {
-    let (x, dy) = (slice[inputs[0]], slice.gradient(output))
+    let x = slice.stored(inputs[0], forms.backwardInputs[0])
+    let dy = slice.storedGradient(output, forms.outputGradient)
     for piece in slice.pieces {
       let gradients = slice.worker.gradients(piece.place)
       kernel.backwardWeights(

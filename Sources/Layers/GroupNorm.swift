@@ -133,7 +133,7 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
         setBackward(memory, slice, sample: sample)
         Normalize.backward(
           Stored(dx + start), x: x + start, mean: memory.mean, scale: memory.scale, shift: memory.shift,
-          slope: memory.slope, dx: dx + start, layout, samples: 1)
+          slope: memory.slope, dx: Stored(dx + start), layout, samples: 1)
       }
       addParameterGradients(memory, slice, piece)
     }

@@ -30,14 +30,21 @@ package protocol Operation: AnyObject, Sendable {
   /// Which implementations compute it.
   var implementations: [String] { get }
 
+  /// Makes the kernels and the per-worker memory.
+  func compile(_ target: CompileTarget)
+
   /// Elements that `backward` derives from the parameters, once compiled; 0 if it takes them as they are.
   var backwardWeightCount: Int { get }
 
-  /// Of the forms that bf16 training could have, those that the operation takes; nil for Floats everywhere.
+  /// Of the forms that bf16 training could have, those that the operation takes, once compiled; nil for Floats everywhere.
   func forms(_ offered: StorageForms) -> StorageForms?
+  /// Whether, with the forms that it has taken, it could also read the input of that number as 16-bit numbers, and leave its
+  /// output as nothing else; so the output's gradient, and that of the input.
+  func takesHalves(input: Int) -> Bool
+  var leavesHalves: Bool { get }
+  var takesGradientInHalves: Bool { get }
+  var leavesGradientInHalves: Bool { get }
 
-  /// Makes the kernels and the per-worker memory.
-  func compile(_ target: CompileTarget)
 
   /// Says where `prepareBackward` writes. Other segments' operations may have the same memory.
   func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>)
@@ -65,6 +72,10 @@ extension Operation {
   package var implementations: [String] { [] }
   package var backwardWeightCount: Int { 0 }
   package func forms(_ offered: StorageForms) -> StorageForms? { nil }
+  package func takesHalves(input: Int) -> Bool { false }
+  package var leavesHalves: Bool { false }
+  package var takesGradientInHalves: Bool { false }
+  package var leavesGradientInHalves: Bool { false }
   package func compile(_ target: CompileTarget) {}
   package func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) {}
   package func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {}

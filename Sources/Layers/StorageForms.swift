@@ -8,7 +8,7 @@ package struct StorageForms: Sendable {
   package enum Form: Sendable {
     /// In the slice's own array.
     case floats
-    /// As 16-bit numbers, where all samples' are kept.
+    /// As 16-bit numbers, where all samples' are kept, or if they are not, in the slice's own array.
     case halves
     /// To be rounded, in the slice's own array, and kept.
     case both
@@ -22,25 +22,24 @@ package struct StorageForms: Sendable {
   package var output = Form.floats
   package var backwardOutput = Form.floats
   package var outputGradient = Form.floats
+  /// Whether the operation rounds what it writes.
+  package var rounds = false
 
   package init(inputCount: Int) {
     inputs = .init(repeating: .floats, count: inputCount)
     (backwardInputs, inputGradients) = (inputs, inputs)
   }
-
-  /// Whether the operation rounds what it writes.
-  package var rounds: Bool { inputs.contains { $0 != .floats } }
 }
 
 extension Slice {
   /// The slice's part of an activation, in a form.
   package func stored(_ value: Value, _ form: StorageForms.Form) -> Stored {
-    Stored(form == .halves ? nil : self[value], halves: form == .floats ? nil : kept(value))
+    Stored(form, worker.values[value.number], worker.keptValues[value.number], localStart)
   }
 
   /// The slice's part of the loss's gradient by an activation, in a form.
   package func storedGradient(_ value: Value, _ form: StorageForms.Form) -> Stored {
-    Stored(form == .halves ? nil : gradient(value), halves: form == .floats ? nil : keptGradient(value))
+    Stored(form, worker.gradients[value.number], worker.keptGradients[value.number], localStart)
   }
 
   /// Where an operation writes the gradient of an input, in the form that it leaves; nil if nobody wants it.
@@ -48,5 +47,19 @@ extension Slice {
     let form = operation.forms.inputGradients[index]
     if form == .floats { return inputGradient(operation, index).map { Stored($0) } }
     return storedGradient(operation.inputs[index], form)
+  }
+}
+
+extension Stored {
+  fileprivate init(
+    _ form: StorageForms.Form, _ own: Worker.Place<Float>, _ kept: Worker.Place<UInt16>, _ sample: Int
+  ) {
+    switch form {
+    case .floats: self.init(own.address(sample))
+    case .both: self.init(own.address(sample), halves: kept.address(sample))
+    case .halves where kept.start != nil: self.init(nil, halves: kept.address(sample))
+    case .halves:
+      self.init(nil, halves: UnsafeMutableRawPointer(own.address(sample)).assumingMemoryBound(to: UInt16.self))
+    }
   }
 }

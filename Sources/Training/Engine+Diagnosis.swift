@@ -14,13 +14,13 @@ extension Engine {
     let first = Locked(operations.count)
     try team.run { [self] index in
       try forward(workers[index]) { [self] operation, slice in
-        func isAtFault(_ value: Value) -> Bool {
-          Elementwise.hasNonFinite(slice[value], count: value.layout.sampleStride * slice.count)
+        func isAtFault(_ value: Value, _ form: StorageForms.Form = .floats) -> Bool {
+          slice.stored(value, form).hasNonFinite(count: value.layout.sampleStride * slice.count)
         }
         guard let number = operations.firstIndex(where: { $0 === operation }) else { return }
         let fault =
           operation.inputs.contains { $0.number == input.number } && isAtFault(input)
-          ? -1 : operation !== plan.network.loss && isAtFault(operation.output) ? number : operations.count
+          ? -1 : operation !== plan.network.loss && isAtFault(operation.output, operation.forms.output) ? number : operations.count
         first.withLock { $0 = min($0, fault) }
       }
     }

@@ -12,7 +12,36 @@ extension Liveness {
         let taken = precision == .bfloat16 ? operation.forms(forms(of: operation, in: number)) : nil
         operation.wiring.forms = taken ?? StorageForms(inputCount: operation.inputs.count)
       }
+      for operation in operations {
+        passInHalves(operation.output, of: operation, in: number)
+        passGradientInHalves(operation.output, of: operation, in: number)
+      }
     }
+  }
+
+  /// Lets a segment's operations pass a value on as 16-bit numbers alone, if it suits all of them.
+  private func passInHalves(_ value: Value, of producer: any Operation, in segment: Int) {
+    let readers = readers(value).filter { $0.segment == segment }.map(\.operation)
+    func reads(_ operation: any Operation) -> [Int] { operation.inputs.indices.filter { operation.inputs[$0] == value } }
+    guard producer.leavesHalves, family(root(value.number)).count == 1,
+      readers.allSatisfy({ reader in reads(reader).allSatisfy { reader.takesHalves(input: $0) } })
+    else { return }
+    (producer.wiring.forms.output, producer.wiring.forms.backwardOutput) = (.halves, .halves)
+    for reader in readers {
+      for input in reads(reader) {
+        (reader.wiring.forms.inputs[input], reader.wiring.forms.backwardInputs[input]) = (.halves, .halves)
+      }
+    }
+  }
+
+  /// The same for its gradient, if one operation alone makes that.
+  private func passGradientInHalves(_ value: Value, of producer: any Operation, in segment: Int) {
+    let readers = readers(value)
+    guard readers.count == 1, readers[0].segment == segment, producer.takesGradientInHalves,
+      let input = readers[0].operation.inputs.firstIndex(of: value), readers[0].operation.leavesGradientInHalves
+    else { return }
+    producer.wiring.forms.outputGradient = .halves
+    readers[0].operation.wiring.forms.inputGradients[input] = .halves
   }
 
   /// Whether an operation's forward pass reads a kept value, given by its root, as Floats.

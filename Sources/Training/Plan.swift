@@ -80,18 +80,22 @@ package struct Plan: Sendable {
     let sliceSizes = kernels?.sliceSizes ?? groups.map { SliceSize.samples(for: $0, input: network.input) }
     let liveness = Liveness(network, groups)
     liveness.wireGradients()
+    let targets = sliceSizes.map {
+      CompileTarget(
+        partitions: partitions, rank: rank, sliceSize: $0, algorithms: kernels?.convolutions,
+        inBFloat16: precision == .bfloat16)
+    }
+    for (operations, target) in zip(groups, targets) {
+      for operation in operations { operation.compile(target) }
+    }
     liveness.wireForms(precision)
 
     var segments: [Segment] = []
     var offset = 0
     var parameters: [Parameter] = []
     for (number, operations) in groups.enumerated() {
-      let target = CompileTarget(
-        partitions: partitions, rank: rank, sliceSize: sliceSizes[number], algorithms: kernels?.convolutions,
-        inBFloat16: precision == .bfloat16)
       let start = offset
       for operation in operations {
-        operation.compile(target)
         for parameter in operation.parameters {
           parameter.offset = offset
           offset += paddedCount(parameter.layout.count)
@@ -103,7 +107,7 @@ package struct Plan: Sendable {
           operations, differentiated: liveness.differentiated(in: number), recomputed: liveness.recomputed(in: number),
           inputs: KeptInputs.inputs(of: number, liveness, precision),
           conversions: precision == .bfloat16 ? Conversions(liveness, segment: number) : nil,
-          sliceSize: sliceSizes[number], parameters: start..<offset, target))
+          sliceSize: sliceSizes[number], parameters: start..<offset, targets[number]))
     }
     self.segments = segments
     self.parameters = parameters

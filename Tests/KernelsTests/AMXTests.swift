@@ -6,10 +6,10 @@ import Testing
 /// Convolutions by AMX against the definition in Double, and direct ones with kernels and strides as odd.
 @Suite struct AMXTests {
   /// Channels that fill one chunk, several, or no whole one; rows of pixels that fill a tile, several, or a part; images
-  /// so small that a tile holds samples, so large that a gradient takes strips, samples for several groups; taps that some
-  /// phases of a stride lack.
+  /// so small that a tile holds samples, so large that a gradient takes strips, so many that it sums some at a time; taps that
+  /// some phases of a stride lack.
   static let cases = [
-    ConvolutionCase(samples: 3, inputs: 16, outputs: 16, height: 32, width: 32),
+    ConvolutionCase(samples: 20, inputs: 16, outputs: 16, height: 32, width: 32, hasBias: true),
     ConvolutionCase(samples: 5, inputs: 20, outputs: 40, height: 7, width: 9, hasBias: true),
     ConvolutionCase(samples: 2, inputs: 64, outputs: 32, height: 5, width: 37, hasBias: true),
     ConvolutionCase(samples: 19, inputs: 64, outputs: 70, height: 2, width: 2),
@@ -64,10 +64,11 @@ import Testing
       let y = AlignedBuffer<Float>(count: count * c.geometry.output.sampleStride)
       let dx = AlignedBuffer<Float>(count: count * c.geometry.input.sampleStride)
       kernel.forward(
-        x.start + first * c.geometry.input.sampleStride, weight: forward.start, bias: nil, y: y.start, samples: count,
+        Stored(x.start + first * c.geometry.input.sampleStride), weight: forward.start, bias: nil, y: y.start,
+        samples: count,
         context)
       kernel.backwardData(
-        dy.start + first * c.geometry.output.sampleStride, weight: backward.start, dx: dx.start, samples: count,
+        Stored(dy.start + first * c.geometry.output.sampleStride), weight: backward.start, dx: dx.start, samples: count,
         context)
       return (y.elements.map(\.bitPattern), dx.elements.map(\.bitPattern))
     }

@@ -30,14 +30,23 @@ import Testing
     return buffer
   }
 
-  private func agree(_ found: Float, _ x: Float) -> Bool {
-    x.isNaN ? found.isNaN && found.bitPattern & 0xFFFF == 0 : found.bitPattern == nearest(x).bitPattern
+  /// Whether subnormal numbers become 0, as by processors that have an instruction for this.
+  private var flushes: Bool {
+    let y = buffer([Float.leastNormalMagnitude / 2])
+    BFloat16.round(y.start, to: y.start, count: 1)
+    return y.start[0] == 0
+  }
+
+  private func agree(_ found: Float, _ x: Float, _ flushes: Bool) -> Bool {
+    if x.isSubnormal, flushes { return found.bitPattern == x.bitPattern & 0x8000_0000 }
+    return x.isNaN ? found.isNaN && found.bitPattern & 0xFFFF == 0 : found.bitPattern == nearest(x).bitPattern
   }
 
   @Test func everyNeighbourhood() {
     let (x, y) = (buffer(samples), buffer(samples))
     BFloat16.round(x.start, to: y.start, count: samples.count)
-    let wrong = samples.indices.first { !agree(y.start[$0], samples[$0]) }
+    let flushes = flushes
+    let wrong = samples.indices.first { !agree(y.start[$0], samples[$0], flushes) }
     #expect(wrong == nil, "\(samples[wrong ?? 0]) became \(y.start[wrong ?? 0])")
   }
 

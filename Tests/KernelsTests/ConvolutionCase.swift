@@ -69,24 +69,29 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
     let (packedX, packedDy) = (BlockedArray(values, geometry.input), BlockedArray(gradients, geometry.output))
     let packedY = BlockedArray([Float](repeating: .nan, count: samples * y.count), geometry.output)
     convolution.forward(
-      packedX.start, weight: convolution.forwardWeightCount > 0 ? forwardWeight.start : packedWeight.start,
+      Stored(packedX.start), weight: convolution.forwardWeightCount > 0 ? forwardWeight.start : packedWeight.start,
       bias: bias.start, y: packedY.start, samples: samples, context)
     #expect(relativeError(packedY.plain, expected.y) < tolerance)
 
     let packedDx = BlockedArray([Float](repeating: .nan, count: samples * x.count), geometry.input)
     convolution.backwardData(
-      packedDy.start, weight: convolution.backwardWeightCount > 0 ? backwardWeight.start : packedWeight.start,
+      Stored(packedDy.start), weight: convolution.backwardWeightCount > 0 ? backwardWeight.start : packedWeight.start,
       dx: packedDx.start, samples: samples, context)
     #expect(relativeError(packedDx.plain, expected.dx) < tolerance)
 
     let dWeight = AlignedBuffer<Float>(count: convolution.weightLayout.count)
     let dBias = AlignedBuffer<Float>(count: geometry.output.paddedChannels)
     for buffer in [dWeight, dBias] { buffer.start.update(repeating: .nan, count: buffer.count) }
-    // Twice, the second time added to the first.
+    // Twice, the second time added to the first, the whole sum at once: that doubles it to the last bit.
+    var once: [[Float]] = []
     for (adds, factor) in [(false, Float(1)), (true, 2)] {
       convolution.backwardWeights(
-        packedX.start, packedDy.start, dWeight: dWeight.start, dBias: dBias.start, adds: adds, samples: samples,
+        Stored(packedX.start), Stored(packedDy.start), dWeight: dWeight.start, dBias: dBias.start, adds: adds,
+        samples: samples,
         context)
+      let found = [dWeight, dBias].map { Array($0.elements) }
+      if adds { #expect(found[0] == once[0].map { 2 * $0 } && (!hasBias || found[1] == once[1].map { 2 * $0 })) }
+      once = found
       var plainWeight = [Float](repeating: .nan, count: weight.count)
       convolution.weightLayout.unpack(dWeight.start, to: &plainWeight, context)
       #expect(relativeError(plainWeight, expected.dWeight.map { factor * $0 }) < 2 * tolerance)

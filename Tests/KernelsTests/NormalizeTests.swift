@@ -47,8 +47,7 @@ import Testing
     let (packedX, dx) = (BlockedArray(x, layout), BlockedArray(dz, layout))
     Normalize.backward(
       Stored(dx.start), x: Stored(packedX.start), mean: mean.start, scale: scale.start,
-      meanGradient: meanGradient.start,
-      slope: slope.start, dx: dx.start, layout, samples: samples)
+      meanGradient: meanGradient.start, slope: slope.start, dx: Stored(dx.start), layout, samples: samples)
     let expected = (0..<count).map { i in
       let c = channel(i)
       let centred = (Double(x[i]) - Double(mean.start[c])) * Double(slope.start[c])

@@ -131,15 +131,18 @@ import Testing
     let task = Case(block: block, positions: positions)
     let (dz, x) = (task.numbers(0), task.numbers(1))
     let coefficients = (2...5).map { task.numbers($0, rounded: false) }
-    func run(_ form: Numbers.Form) -> Numbers {
+    func run(_ form: Numbers.Form, result: Numbers.Form) -> Numbers {
       let dx = task.numbers(6)
       Normalize.backward(
         dz.stored(form)!, x: x.stored(form)!, mean: coefficients[0].floats.start, scale: coefficients[1].floats.start,
-        meanGradient: coefficients[2].floats.start, slope: coefficients[3].floats.start, dx: dx.floats.start,
+        meanGradient: coefficients[2].floats.start, slope: coefficients[3].floats.start, dx: dx.stored(result)!,
         task.layout, samples: task.samples)
       return dx
     }
-    let isSame = run(.halves).found(.floats) == run(.floats).rounded
-    #expect(isSame)
+    let expected = run(.floats, result: .floats).rounded
+    for result in [Numbers.Form.floats, .halves] {
+      let isSame = run(.halves, result: result).found(result) == expected
+      #expect(isSame, "\(result)")
+    }
   }
 }

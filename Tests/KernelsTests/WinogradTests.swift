@@ -63,7 +63,8 @@ import Testing
     func forward(_ first: Int, _ count: Int) -> [UInt32] {
       let y = AlignedBuffer<Float>(count: count * layout.sampleStride)
       kernel.forward(
-        x.start + first * layout.sampleStride, weight: weight.start, bias: nil, y: y.start, samples: count, context)
+        Stored(x.start + first * layout.sampleStride), weight: weight.start, bias: nil, y: y.start, samples: count,
+        context)
       return y.elements.map(\.bitPattern)
     }
     let whole = forward(0, samples)
@@ -81,9 +82,9 @@ import Testing
         AlignedBuffer<Float>(count: samples * layout.sampleStride),
         AlignedBuffer<Float>(count: samples * layout.sampleStride)
       )
-      kernel.forward(x.start, weight: weight.start, bias: nil, y: y.start, samples: samples, context)
+      kernel.forward(Stored(x.start), weight: weight.start, bias: nil, y: y.start, samples: samples, context)
       kernel.backwardData(
-        x.start, weight: kernel.backwardWeightCount > 0 ? backwardWeight.start : weight.start, dx: dx.start,
+        Stored(x.start), weight: kernel.backwardWeightCount > 0 ? backwardWeight.start : weight.start, dx: dx.start,
         samples: samples, context)
       return [y, dx].flatMap(\.elements).map(\.bitPattern)
     }

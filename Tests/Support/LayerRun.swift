@@ -26,6 +26,8 @@ package struct LayerRun: Sendable {
   /// With 0, the parameters stay what they are; running statistics change.
   package var learningRate: Float = 0
   package var precision = Precision.float32
+  /// Whether convolutions compute as in fp32, whatever the precision.
+  package var takesFloat32Kernels = false
   package var seed: UInt64 = 5
 
   /// Random normal x and w.

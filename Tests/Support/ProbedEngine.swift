@@ -1,4 +1,5 @@
 import Collectives
+import Kernels
 import Layers
 import Tensors
 import Training
@@ -26,13 +27,26 @@ final class ProbedEngine {
       if run.labels == nil { OutputProbe(recording: recording).named("output-probe") }
     }
     let classCount = run.labels == nil ? OutputProbe.classCount : run.w.count / run.sampleCount
-    let network = try Network(model, input: run.input, classCount: classCount, labelSmoothing: run.labelSmoothing)
-    engine = try Engine(
-      network, communicator: communicator, threads: division.threads, batchSizes: [run.sampleCount],
-      shards: division.shards, optimizer: run.optimizer, seed: run.seed, patience: .oversubscribed,
-      precision: run.precision)
+    func makeEngine(_ kernels: KernelPlan? = nil) throws -> Engine {
+      let network = try Network(model, input: run.input, classCount: classCount, labelSmoothing: run.labelSmoothing)
+      return try Engine(
+        network, communicator: communicator, threads: division.threads, batchSizes: [run.sampleCount],
+        shards: division.shards, optimizer: run.optimizer, seed: run.seed, patience: .oversubscribed,
+        precision: run.precision, kernels: kernels)
+    }
+    let usual = try makeEngine()
+    engine = run.takesFloat32Kernels ? try makeEngine(Self.float32Kernels(of: usual.plan)) : usual
     initial = engine.model
     for name in run.values.keys where initial[name] == nil { throw LockstepError("the layer has no \(name)") }
+  }
+
+  private static func float32Kernels(of plan: Plan) -> KernelPlan {
+    let convolutions = plan.network.operations.compactMap { $0 as? any TunableConvolution }
+    return KernelPlan(
+      convolutions: Dictionary(
+        uniqueKeysWithValues: convolutions.map {
+          ($0.name, ConvolutionAlgorithms(for: $0.geometry, inBFloat16: false))
+        }), sliceSizes: plan.segments.map(\.sliceSize))
   }
 
   /// Takes the run's parameters and those in `changed`.

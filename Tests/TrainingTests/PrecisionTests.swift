@@ -33,12 +33,25 @@ import Training
     run.batches = [x]
     if let w { run.w = w }
     run.precision = precision
+    run.takesFloat32Kernels = true
     for (index, parameter) in run.parameters.enumerated() where !parameter.name.contains("running") {
       let values = LayerRun.random(parameter.count, number: 10 * piece.number + index).map { $0 * 0.3 }
       let isWeight = parameter.name.hasSuffix("weight") && !parameter.isNormalization
       run.values[parameter.name] = isWeight && precision == .float32 ? rounded(values) : values
     }
     return run
+  }
+
+  /// Kernels that take 16-bit numbers, where the processor has them, add up the same products in another order.
+  private func expectSimilar(_ run: LayerRun, _ found: LayerRun.Outcome) throws {
+    var run = run
+    run.takesFloat32Kernels = false
+    let other = try run.outcome()
+    #expect(relativeError(other.y, found.y) < 0.01)
+    #expect(relativeError(other.dx, found.dx) < 0.01)
+    for (name, gradient) in found.gradients {
+      #expect(relativeError(other.gradients[name]!, gradient) < 0.01, "\(name)")
+    }
   }
 
   private static let normReLU = Sequential { [BatchNorm(), ReLU()] }
@@ -60,6 +73,7 @@ import Training
     let x = LayerRun.random(samples * input.count, number: 2)
     var bfloat16 = try run(piece, x: x, w: nil, .bfloat16)
     let found = try bfloat16.outcome()
+    try expectSimilar(bfloat16, found)
     let exact = try run(piece, x: rounded(x), w: rounded(bfloat16.w), .float32).outcome()
     #expect(found.y == rounded(exact.y), "\(name)")
     #expect(found.y != exact.y, "\(name)")
@@ -100,6 +114,7 @@ import Training
     let network = Sequential { pieces.map(\.layer) }
     let bfloat16 = try whole(network, input: Self.image, x: x, Array(zip(pieces, prefixes)))
     let found = try bfloat16.outcome()
+    try expectSimilar(bfloat16, found)
 
     var inputs = [rounded(x)]
     for piece in pieces { inputs.append(rounded(try exact(piece, inputs.last!).y)) }
@@ -140,6 +155,7 @@ import Training
       network, input: input, x: x,
       [(first, "0."), (inner, "1.0.0."), (innerNorm, "1.0.1."), (outer, "1.1."), (outerNorm, "1.2.")])
     let found = try bfloat16.outcome()
+    try expectSimilar(bfloat16, found)
 
     func sum(_ a: [Float], _ b: [Float]) -> [Float] { rounded(zip(a, b).map { $0 + $1 }) }
     let r = rounded(try exact(first, x).y)
@@ -178,6 +194,7 @@ import Training
     let bfloat16 = try whole(
       network, input: input, x: x, [(first, "0."), (norm, "1.0."), (inner, "1.1.")])
     let found = try bfloat16.outcome()
+    try expectSimilar(bfloat16, found)
 
     let r = rounded(try exact(first, x).y)
     let n = rounded(try exact(norm, r).y)

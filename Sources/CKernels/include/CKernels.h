@@ -61,7 +61,8 @@ void sgd_update(
 
 // MARK: - bf16
 
-/// Rounds to the nearest bf16, ties to even, NaN to NaN: y = x rounded, which may be x itself, kept = y's upper halves; each
+/// Rounds to the nearest bf16, ties to even, NaN to NaN; subnormal numbers become 0 where the processor has an instruction
+/// for it. y = x rounded, which may be x itself, kept = y's upper halves; each
 /// unless it is null. `block` is 8 or 16, as everywhere.
 void bfloat16_round(int block, const float *x, float *y, uint16_t *kept, ptrdiff_t count);
 
@@ -123,9 +124,16 @@ void winograd_backward_weights(
 
 // MARK: - Convolutions of bf16 numbers
 
+/// Where an activation or a gradient of one is, [n, C/b, P, b]: as Floats, or as the upper halves of Floats, which are bf16
+/// numbers; what is written, as both unless one is null.
+typedef struct {
+  float *floats;
+  uint16_t *halves;
+} activation;
+
 /// Convolutions by AMX, whose instructions multiply tiles of 16 rows of bf16 numbers and add the products up in Floats.
 ///
-/// Activations are [n, C/16, H, W, 16], Floats of which the upper halves count: those of bf16 numbers. A forward pass takes
+/// Activations are [n, C/16, H, W, 16], bf16 numbers as Floats or as halves; results are Floats. A forward pass takes
 /// weights as bf16 numbers [K/16, C/d, R, S, d/2, 16 of K, 2 of C], a backward pass [K/d, C/16, R, S, d/2, 16 of C, 2 of K],
 /// where d = 32, or 16 if the channels are no multiple of 32; gradients of weights are Floats, [K/16, C/16, R, S, 16 of C,
 /// 16 of K].
@@ -157,16 +165,16 @@ size_t amx_scratch(const amx_shape *shape, int samples);
 
 /// y = x convolved with the weight (+ bias, unless that is null).
 void amx_forward(
-    const amx_shape *shape, const float *x, const uint16_t *weight, const float *bias, float *y, int samples,
+    const amx_shape *shape, activation x, const uint16_t *weight, const float *bias, float *y, int samples,
     void *scratch);
 
 /// dx = the transposed convolution of dy with the weight.
 void amx_backward_data(
-    const amx_shape *shape, const float *dy, const uint16_t *weight, float *dx, int samples, void *scratch);
+    const amx_shape *shape, activation dy, const uint16_t *weight, float *dx, int samples, void *scratch);
 
 /// d_weight = x correlated with dy; d_bias = the sum of dy (unless that is null). Added to what is there if it `adds`.
 void amx_backward_weights(
-    const amx_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
+    const amx_shape *shape, activation x, activation dy, float *d_weight, float *d_bias, int adds, int samples,
     void *scratch);
 
 // MARK: - Max pooling
@@ -196,13 +204,6 @@ void max_pooling_backward(
     const pooling_shape *shape, const float *x, const float *y, const float *dy, float *dx, int samples);
 
 // MARK: - Normalization
-
-/// Where an activation or a gradient of one is, [n, C/b, P, b]: as Floats, or as the upper halves of Floats, which are bf16
-/// numbers; what is written, as both unless one is null.
-typedef struct {
-  float *floats;
-  uint16_t *halves;
-} activation;
 
 /// Coefficients are [C].
 typedef struct {
@@ -238,7 +239,7 @@ void normalize_forward(
     activation residual, int rectifies, activation y, int samples);
 
 /// dx = scale * (dz - shift - (x - mean) * slope) if it scales last, else scale * dz - shift - (x - mean) * slope. dx may be
-/// dz. x and dz are both Floats, or both halves; then dx is rounded to bf16.
+/// dz. x and dz are both Floats, or both halves; then dx is rounded to bf16, as Floats or halves.
 void normalize_backward(
     const norm_shape *shape, activation dz, activation x, const float *mean, const float *scale, const float *shift,
-    const float *slope, int scales_last, float *dx, int samples);
+    const float *slope, int scales_last, activation dx, int samples);
