@@ -55,7 +55,8 @@ final class AMXConvolution: ConvolutionPass {
       case .backwardData: amx_backward_data(shape, y.place, rounded, x.floats, count, scratch)
       case .backwardWeights:
         amx_backward_weights(
-          shape, x.place, y.place, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias), adds ? 1 : 0,
+          shape, x.place, y.place, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias),
+          adds ? 1 : 0,
           count, scratch)
       }
     }

@@ -30,7 +30,8 @@ package struct ConvolutionTiming {
     switch pass {
     case .forward:
       kernel.forward(
-        Stored(x.start), weight: (kernel.forwardWeightCount > 0 ? weights[1] : weights[0]).start, bias: bias.start, y: y.start,
+        Stored(x.start), weight: (kernel.forwardWeightCount > 0 ? weights[1] : weights[0]).start, bias: bias.start,
+        y: y.start,
         samples: samples, context)
     case .backwardData:
       kernel.backwardData(

@@ -52,7 +52,8 @@ final class WinogradConvolution: ConvolutionPass {
         winograd_forward(shape, y.floats, weight, 1, nil, x.floats, Int32(samples), scratch, ahead)
       case .backwardWeights:
         winograd_backward_weights(
-          shape, x.floats, y.floats, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias), adds ? 1 : 0,
+          shape, x.floats, y.floats, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias),
+          adds ? 1 : 0,
           Int32(samples), scratch)
       }
     }

@@ -45,7 +45,6 @@ package protocol Operation: AnyObject, Sendable {
   var takesGradientInHalves: Bool { get }
   var leavesGradientInHalves: Bool { get }
 
-
   /// Says where `prepareBackward` writes. Other segments' operations may have the same memory.
   func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>)
 

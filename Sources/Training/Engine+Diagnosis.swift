@@ -20,7 +20,9 @@ extension Engine {
         guard let number = operations.firstIndex(where: { $0 === operation }) else { return }
         let fault =
           operation.inputs.contains { $0.number == input.number } && isAtFault(input)
-          ? -1 : operation !== plan.network.loss && isAtFault(operation.output, operation.forms.output) ? number : operations.count
+          ? -1
+          : operation !== plan.network.loss && isAtFault(operation.output, operation.forms.output)
+            ? number : operations.count
         first.withLock { $0 = min($0, fault) }
       }
     }

@@ -22,7 +22,9 @@ extension Liveness {
   /// Lets a segment's operations pass a value on as 16-bit numbers alone, if it suits all of them.
   private func passInHalves(_ value: Value, of producer: any Operation, in segment: Int) {
     let readers = readers(value).filter { $0.segment == segment }.map(\.operation)
-    func reads(_ operation: any Operation) -> [Int] { operation.inputs.indices.filter { operation.inputs[$0] == value } }
+    func reads(_ operation: any Operation) -> [Int] {
+      operation.inputs.indices.filter { operation.inputs[$0] == value }
+    }
     guard producer.leavesHalves, family(root(value.number)).count == 1,
       readers.allSatisfy({ reader in reads(reader).allSatisfy { reader.takesHalves(input: $0) } })
     else { return }
