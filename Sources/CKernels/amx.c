@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define TARGET __attribute__((target("avx512f,avx512bw,amx-tile,amx-bf16")))
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512bf16,amx-tile,amx-bf16")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
 #define FUNCTION static __attribute__((noinline)) TARGET
 
@@ -20,6 +20,7 @@ int amx_request(void) {
   enum { ARCH_REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
   unsigned a, b, c, d;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & 1u << 22) || !(d & 1u << 24)) return 0;
+  if (!__builtin_cpu_supports("avx512bf16")) return 0;
   // Linux keeps the tiles from a process until it asks for them, because they enlarge what a context switch saves.
   return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
 }
@@ -48,18 +49,23 @@ INLINE __m256i halves_at(activation a, long place) {
                   : _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_loadu_si512(a.floats + place), 16));
 }
 
-// 16 pairs of 16-bit numbers.
-INLINE __m512i pairs_of(__m256i low, __m256i high) {
+// 16 pairs of the 16-bit numbers in a vector's lower and upper half.
+INLINE __m512i paired(__m512i v) {
   const __m512i order = _mm512_set_epi16(
       31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16,
       0);
-  return _mm512_permutexvar_epi16(order, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
+  return _mm512_permutexvar_epi16(order, v);
 }
 
-// Pairs of the channels of two elements.
-INLINE __m512i pairs_at(activation a, long place, long next) {
-  if (a.halves) return pairs_of(halves_at(a, place), halves_at(a, next));
-  const __m512i low = _mm512_loadu_si512(a.floats + place), high = _mm512_loadu_si512(a.floats + next);
+INLINE __m512i pairs_of(__m256i low, __m256i high) {
+  return paired(_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
+}
+
+// Pairs of the channels of two pixels so many elements apart.
+INLINE __m512i pairs_at(activation a, long place, long apart) {
+  if (a.halves && apart == 16) return paired(_mm512_loadu_si512(a.halves + place));
+  if (a.halves) return pairs_of(halves_at(a, place), halves_at(a, place + apart));
+  const __m512i low = _mm512_loadu_si512(a.floats + place), high = _mm512_loadu_si512(a.floats + place + apart);
   return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(low, 16), high);
 }
 

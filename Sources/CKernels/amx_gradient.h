@@ -47,42 +47,48 @@ static inline stripes stripes_of(const amx_shape *s, int samples) {
   return t;
 }
 
-// Pairs of the channels of two pixels of a row, where those outside of it are 0.
-INLINE __m512i pairs_at_edge(activation x, long row, int column, int next, int width) {
+// A pair of which one pixel or both may be outside, and 0.
+INLINE void pack_at_edge(activation x, long line, int width, int column, int stride, uint16_t *to) {
+  const int next = column + stride;
   const __m256i zero = _mm256_setzero_si256();
-  return pairs_of(
-      column >= 0 && column < width ? halves_at(x, row + column * 16) : zero,
-      next >= 0 && next < width ? halves_at(x, row + next * 16) : zero);
+  const __m256i low = column >= 0 && column < width ? halves_at(x, line + column * 16) : zero;
+  const __m256i high = next >= 0 && next < width ? halves_at(x, line + next * 16) : zero;
+  _mm512_storeu_si512(to, pairs_of(low, high));
+}
+
+// A row of pairs, beginning at a column of the image.
+INLINE void pack_row(activation x, long line, int width, int column, int pairs, int stride, uint16_t *to) {
+  const int apart = 2 * stride;
+  const int begin = (int)min((max(0, -column) + apart - 1) / apart, pairs);
+  const int end = (int)max(begin, min((width - column - stride + apart - 1) / apart, pairs));
+  for (int i = 0; i < begin; i++) pack_at_edge(x, line, width, column + i * apart, stride, to + i * PIXELS);
+  for (int i = begin; i < end; i++)
+    _mm512_storeu_si512(to + i * PIXELS, pairs_at(x, line + (column + i * apart) * 16, stride * 16));
+  for (int i = end; i < pairs; i++) pack_at_edge(x, line, width, column + i * apart, stride, to + i * PIXELS);
 }
 
 // [block, kernel column, phase, row, pair, 16, 2], and a product's worth of zeros behind each phase.
-INLINE void pack_inputs_of(activation x, const stripes *t, int strip, int first, int blocks, uint16_t *packed) {
+INLINE void pack_inputs_of(activation x, const stripes *t, int stride, int strip, int first, int blocks, uint16_t *packed) {
   const amx_shape *s = t->shape;
-  for (int block = first; block < first + blocks; block++)
-    for (int q = 0; q < s->kernel_width; q++) {
-      // The pairs of which both pixels are inside.
-      const int begin = (int)min((max(0, s->padding - q) + 2 * s->stride - 1) / (2 * s->stride), t->pairs);
-      const int last = s->width - 1 + s->padding - q - s->stride;
-      const int end = (int)max(begin, last < 0 ? 0 : min(last / (2 * s->stride) + 1, t->pairs));
-      for (int phase = 0; phase < t->phases; phase++, packed += t->plane) {
-        uint16_t *to = packed;
-        for (int row = 0; row < t->phase_rows; row++, to += t->pairs * PIXELS) {
-          const int y = (strip * t->rows + row) * s->stride + phase - s->padding;
-          if (y < 0 || y >= s->height) {
-            memset(to, 0, (size_t)t->pairs * PIXELS * sizeof *to);
-            continue;
-          }
-          const long line = ((long)block * s->height + y) * s->width * 16;
-          for (int i = 0; i < t->pairs; i++) {
-            const int column = 2 * i * s->stride + q - s->padding, next = column + s->stride;
-            const __m512i v = i >= begin && i < end ? pairs_at(x, line + column * 16, line + next * 16)
-                                                    : pairs_at_edge(x, line, column, next, s->width);
-            _mm512_storeu_si512(to + i * PIXELS, v);
-          }
-        }
-        memset(to, 0, SIDE * PIXELS * sizeof *to);
+  for (int block = 0; block < blocks; block++, packed += t->x_block)
+    for (int phase = 0; phase < t->phases; phase++) {
+      uint16_t *to = packed + phase * t->plane;
+      const long column_apart = t->phases * t->plane;
+      for (int row = 0; row < t->phase_rows; row++, to += t->pairs * PIXELS) {
+        const int y = (strip * t->rows + row) * stride + phase - s->padding;
+        const long line = ((long)(first + block) * s->height + y) * s->width * 16;
+        for (int q = 0; q < s->kernel_width; q++)
+          if (y < 0 || y >= s->height) memset(to + q * column_apart, 0, (size_t)t->pairs * PIXELS * sizeof *to);
+          else pack_row(x, line, s->width, q - s->padding, t->pairs, stride, to + q * column_apart);
       }
+      for (int q = 0; q < s->kernel_width; q++) memset(to + q * column_apart, 0, SIDE * PIXELS * sizeof *to);
     }
+}
+
+FUNCTION void pack_inputs(activation x, const stripes *t, int strip, int first, int blocks, uint16_t *packed) {
+  const int stride = t->shape->stride;
+  if (stride == 1) IN_EITHER_FORM(x, pack_inputs_of, t, 1, strip, first, blocks, packed);
+  else IN_EITHER_FORM(x, pack_inputs_of, t, stride, strip, first, blocks, packed);
 }
 
 // Transposes a matrix of 16 by 16 words of 32 bits.
@@ -128,12 +134,12 @@ INLINE void pack_outputs_of(activation dy, const stripes *t, int strip, uint16_t
     for (int chunk = 0; chunk < t->chunks; chunk++, packed += TILE * 2) {
       __m512i v[16];
       for (int i = 0; i < 16; i++) {
-        const int is_last = column + 2 >= s->output_width;
+        const int count = (int)min(2, s->output_width - column);
         if (place >= end) v[i] = _mm512_setzero_si512();
-        else if (column + 1 < s->output_width) v[i] = pairs_at(dy, place, place + 16);
+        else if (count == 2) v[i] = pairs_at(dy, place, 16);
         else v[i] = pairs_of(halves_at(dy, place), _mm256_setzero_si256());
-        place += 16 * min(2, s->output_width - column);
-        column = is_last ? 0 : column + 2;
+        place += 16 * count;
+        column = column + count == s->output_width ? 0 : column + count;
         if (bias_sums) {
           even = _mm512_add_ps(even, _mm512_castsi512_ps(_mm512_slli_epi32(v[i], 16)));
           odd = _mm512_add_ps(odd, _mm512_castsi512_ps(_mm512_maskz_mov_epi16(0xaaaaaaaa, v[i])));
@@ -147,10 +153,6 @@ INLINE void pack_outputs_of(activation dy, const stripes *t, int strip, uint16_t
       _mm512_storeu_ps(sum, _mm512_add_ps(_mm512_loadu_ps(sum), _mm512_add_ps(even, odd)));
     }
   }
-}
-
-FUNCTION void pack_inputs(activation x, const stripes *t, int strip, int first, int blocks, uint16_t *packed) {
-  IN_EITHER_FORM(x, pack_inputs_of, t, strip, first, blocks, packed);
 }
 
 FUNCTION void pack_outputs(activation dy, const stripes *t, int strip, uint16_t *packed, float *bias_sums) {

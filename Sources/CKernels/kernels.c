@@ -121,7 +121,7 @@ void channel_moments(const norm_shape *shape, activation x, int samples, double 
 }
 
 void channel_gradient_sums(
-    const norm_shape *shape, const float *dy, activation y, activation x, const float *mean, activation dz,
+    const norm_shape *shape, activation dy, activation y, activation x, const float *mean, activation dz,
     activation dz_again, int samples, double *sums) {
   CHOOSE_ROUNDING(gradient_sums, shape->block)(shape, dy, y, x, mean, dz, dz_again, samples, sums);
 }

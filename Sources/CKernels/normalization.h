@@ -30,7 +30,10 @@ enum { NAME(run) = 256 };
 #define HALVES_OF(a) ((activation){0, (a).halves})
 
 #define IS_THERE(a) ((a).floats || (a).halves)
-#define AT(a, p) ((a).halves ? EXPANDED(LOAD_HALVES((a).halves + (p))) : LOAD((a).floats + (p)))
+#define IN_HALVES(a, p) EXPANDED(LOAD_HALVES((a).halves + (p)))
+#define AT(a, p) ((a).halves ? IN_HALVES(a, p) : LOAD((a).floats + (p)))
+// As Floats where it is both.
+#define IN_FLOATS(a, p) ((a).floats ? LOAD((a).floats + (p)) : IN_HALVES(a, p))
 
 // Puts a vector wherever it is wanted, rounded to bf16 if it `rounds`.
 #define PUT(a, p, v, rounds)                                                                                           \
@@ -39,11 +42,11 @@ enum { NAME(run) = 256 };
     if ((a).halves) STORE_HALVES((a).halves + (p), HALVED(v));                                                         \
   }
 
-INLINE void NAME(moments_of)(const norm_shape *s, activation x, int samples, double *sums) {
+INLINE void NAME(moments_of)(const norm_shape *s, activation x, int rounds, int samples, double *sums) {
   const long plane = (long)s->positions * LANES, sample = plane * (s->channels / LANES), run = 4 * NAME(run) * LANES;
   for (int c = 0; c < s->channels && samples > 0; c += LANES) {
     const long block = c / LANES * plane;
-    const VEC shift = x.halves ? ROUNDED(LOAD(x.floats + block)) : LOAD(x.floats + block);
+    const VEC given = IN_FLOATS(x, block), shift = rounds ? ROUNDED(given) : given;
     DOUBLES sum = {0}, squares = {0};
     for (int n = 0; n < samples; n++)
       for (long first = 0; first < plane; first += run) {
@@ -51,8 +54,8 @@ INLINE void NAME(moments_of)(const norm_shape *s, activation x, int samples, dou
         VEC a[4] = {{0}}, q[4] = {{0}};
 #define ADD(i, p)                                                                                                      \
   {                                                                                                                    \
-    const VEC v = LOAD(x.floats + (p)), d = (x.halves ? ROUNDED(v) : v) - shift;                                       \
-    if (x.halves) STORE_HALVES(x.halves + (p), HALVED(v));                                                             \
+    const VEC v = IN_FLOATS(x, p), d = (rounds ? ROUNDED(v) : v) - shift;                                              \
+    if (rounds) STORE_HALVES(x.halves + (p), HALVED(v));                                                               \
     a[i] += d;                                                                                                         \
     q[i] += d * d;                                                                                                     \
   }
@@ -71,12 +74,13 @@ INLINE void NAME(moments_of)(const norm_shape *s, activation x, int samples, dou
 }
 
 FUNCTION void NAME(moments)(const norm_shape *s, activation x, int samples, double *sums) {
-  if (x.halves) NAME(moments_of)(s, x, samples, sums);
-  else NAME(moments_of)(s, FLOATS(x), samples, sums);
+  if (!x.floats) NAME(moments_of)(s, HALVES_OF(x), 0, samples, sums);
+  else if (x.halves) NAME(moments_of)(s, x, 1, samples, sums);
+  else NAME(moments_of)(s, FLOATS(x), 0, samples, sums);
 }
 
 INLINE void NAME(gradient_sums_of)(
-    const norm_shape *s, const float *dy, activation y, activation x, const float *means, activation dz,
+    const norm_shape *s, activation dy, activation y, activation x, const float *means, activation dz,
     activation dz_again, int samples, double *sums) {
   const long run = 4 * NAME(run) * LANES;
   FOR_EACH_PLANE(s, samples) {
@@ -86,7 +90,7 @@ INLINE void NAME(gradient_sums_of)(
       VEC a[4] = {{0}}, q[4] = {{0}};
 #define ADD(i, p)                                                                                                      \
   {                                                                                                                    \
-    const VEC zero = {0}, given = LOAD(dy + (p));                                                                      \
+    const VEC zero = {0}, given = IN_FLOATS(dy, p);                                                                    \
     const VEC passed = IS_THERE(y) ? SELECT(AT(y, p) <= 0, zero, given) : given;                                       \
     const VEC d = x.halves ? ROUNDED(passed) : passed;                                                                 \
     PUT(dz, p, passed, x.halves != 0)                                                                                  \
@@ -105,11 +109,12 @@ INLINE void NAME(gradient_sums_of)(
 }
 
 FUNCTION void NAME(gradient_sums)(
-    const norm_shape *s, const float *dy, activation y, activation x, const float *mean, activation dz,
+    const norm_shape *s, activation dy, activation y, activation x, const float *mean, activation dz,
     activation dz_again, int samples, double *sums) {
-#define SUMS(x, dz) NAME(gradient_sums_of)(s, dy, y, x, mean, dz, dz_again, samples, sums)
-  if (x.halves) BY_FORM(y, BY_FORM(dz_again, SUMS(HALVES_OF(x), dz)))
-  else BY_FORM(y, BY_FORM(dz_again, SUMS(FLOATS(x), FLOATS(dz))))
+#define SUMS(dy, x, dz) NAME(gradient_sums_of)(s, dy, y, x, mean, dz, dz_again, samples, sums)
+  if (x.halves && dy.halves) BY_FORM(y, BY_FORM(dz_again, SUMS(HALVES_OF(dy), HALVES_OF(x), dz)))
+  else if (x.halves) BY_FORM(y, BY_FORM(dz_again, SUMS(FLOATS(dy), HALVES_OF(x), dz)))
+  else BY_FORM(y, BY_FORM(dz_again, SUMS(FLOATS(dy), FLOATS(x), FLOATS(dz))))
 #undef SUMS
 }
 
@@ -172,6 +177,8 @@ FUNCTION void NAME(normalize_backward)(
 #undef HALVES_OF
 #undef IS_THERE
 #undef AT
+#undef IN_HALVES
+#undef IN_FLOATS
 #undef PUT
 #undef DOUBLES
 #undef WIDEN

@@ -51,8 +51,8 @@ final class AMXConvolution: ConvolutionPass {
     let rounded = UnsafeRawPointer(weight).assumingMemoryBound(to: UInt16.self)
     withUnsafePointer(to: shape) { shape in
       switch kind {
-      case .forward: amx_forward(shape, x.place, rounded, bias, y.floats, count, scratch)
-      case .backwardData: amx_backward_data(shape, y.place, rounded, x.floats, count, scratch)
+      case .forward: amx_forward(shape, x.place, rounded, bias, y.place, count, scratch)
+      case .backwardData: amx_backward_data(shape, y.place, rounded, x.place, count, scratch)
       case .backwardWeights:
         amx_backward_weights(
           shape, x.place, y.place, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias),

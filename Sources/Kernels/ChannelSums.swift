@@ -8,7 +8,7 @@ package enum ChannelSums {
   /// Adds sum(x) and sum(x^2) of every channel to the rows of `sums`; the squares are taken about a shift, so that they do
   /// not cancel when the mean is far larger than the deviation.
   ///
-  /// - Parameter x: Floats; with a place for 16-bit numbers it is rounded to bf16 first, and put there.
+  /// - Parameter x: if both Floats and 16-bit numbers, it is rounded to bf16 first, and put where those are.
   package static func addMoments(
     of x: Stored, _ layout: ActivationLayout, samples: Int, to sums: UnsafeMutablePointer<Double>
   ) {
@@ -24,12 +24,12 @@ package enum ChannelSums {
   ///   - mean: padded C.
   ///   - copy: where dz is written once more.
   package static func addGradientSums(
-    of dy: UnsafePointer<Float>, y: Stored?, x: Stored, mean: UnsafePointer<Float>, dz: Stored, copy: Stored? = nil,
+    of dy: Stored, y: Stored?, x: Stored, mean: UnsafePointer<Float>, dz: Stored, copy: Stored? = nil,
     _ layout: ActivationLayout, samples: Int, to sums: UnsafeMutablePointer<Double>
   ) {
     withUnsafePointer(to: layout.normShape) {
       channel_gradient_sums(
-        $0, dy, y.place, x.place, mean, dz.place, copy.place, Int32(samples), sums)
+        $0, dy.place, y.place, x.place, mean, dz.place, copy.place, Int32(samples), sums)
     }
   }
 }

@@ -55,7 +55,7 @@ package final class ConvolutionKernel: Sendable {
     (toBackward, backwardWeightCount) = copy(to: dataPass?.weight)
   }
 
-  /// Whether x, or dy, may be 16-bit numbers.
+  /// Whether activations, on the way forward, or what is read and written on the way back, may be 16-bit numbers.
   package var forwardTakesHalves: Bool { forwardPass.takesHalves }
   package var backwardTakesHalves: Bool { weightsPass.takesHalves && dataPass?.takesHalves ?? true }
 
@@ -84,18 +84,18 @@ package final class ConvolutionKernel: Sendable {
   /// y = x * weight + bias.
   package func forward(
     _ x: Stored, weight: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
-    y: UnsafeMutablePointer<Float>, samples: Int, _ context: KernelContext
+    y: Stored, samples: Int, _ context: KernelContext
   ) {
-    forwardPass.run(x: x, weight: weight, y: Stored(y), bias: bias, adds: false, samples: samples, context)
+    forwardPass.run(x: x, weight: weight, y: y, bias: bias, adds: false, samples: samples, context)
   }
 
   /// dx = the transposed convolution of dy with the weight.
   package func backwardData(
-    _ dy: Stored, weight: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>, samples: Int,
+    _ dy: Stored, weight: UnsafePointer<Float>, dx: Stored, samples: Int,
     _ context: KernelContext
   ) {
     guard let dataPass else { invariantFailure("a convolution compiled without an input gradient is asked for one") }
-    dataPass.run(x: Stored(dx), weight: weight, y: dy, bias: nil, adds: false, samples: samples, context)
+    dataPass.run(x: dx, weight: weight, y: dy, bias: nil, adds: false, samples: samples, context)
   }
 
   /// dWeight = the correlation of x with dy; dBias = the sum of dy; added to what is there if it `adds`.

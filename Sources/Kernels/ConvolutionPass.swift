@@ -6,7 +6,7 @@ protocol ConvolutionPass: Sendable {
   /// The layout of the weight, or of its gradient.
   var weight: dnnl_memory_desc_t { get }
 
-  /// Whether it also reads activations and gradients of them as 16-bit numbers.
+  /// Whether it also reads and writes activations and gradients of them as 16-bit numbers.
   var takesHalves: Bool { get }
 
   /// Whether a sample's bits do not depend on how many are computed with it.

@@ -31,11 +31,11 @@ package struct ConvolutionTiming {
     case .forward:
       kernel.forward(
         Stored(x.start), weight: (kernel.forwardWeightCount > 0 ? weights[1] : weights[0]).start, bias: bias.start,
-        y: y.start,
+        y: Stored(y.start),
         samples: samples, context)
     case .backwardData:
       kernel.backwardData(
-        Stored(y.start), weight: (kernel.backwardWeightCount > 0 ? weights[2] : weights[0]).start, dx: x.start,
+        Stored(y.start), weight: (kernel.backwardWeightCount > 0 ? weights[2] : weights[0]).start, dx: Stored(x.start),
         samples: samples, context)
     case .backwardWeights:
       kernel.backwardWeights(

@@ -11,11 +11,12 @@ extension BatchNormMoments {
     return forms
   }
 
+  func takesHalves(input: Int) -> Bool { forms.rounds }
   var leavesGradientInHalves: Bool { forms.rounds }
 }
 
 extension BatchNormTransform {
-  /// x is found; y is rounded, and kept if others need it; its gradient comes as Floats, to be rounded.
+  /// x is found; y is rounded, and kept if others need it; its gradient comes as Floats, to be rounded, if others add to it.
   func forms(_ offered: StorageForms) -> StorageForms? {
     guard statistics != .frozen, offered.inputs[0] == .halves, offered.backwardInputs[0] == .halves else { return nil }
     var forms = offered
@@ -28,4 +29,5 @@ extension BatchNormTransform {
   /// The residual, beside x.
   func takesHalves(input: Int) -> Bool { forms.rounds && input == 1 }
   var leavesHalves: Bool { forms.rounds }
+  var takesGradientInHalves: Bool { forms.rounds }
 }

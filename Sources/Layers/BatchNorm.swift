@@ -180,7 +180,8 @@ final class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchec
   /// sum(dy), sum(dy * (x - mean))
   func backward(_ slice: Slice) {
     let dz = slice.storedInputGradient(self, 0) ?? Stored(slice.worker.gradientScratch[0])
-    let (x, dy) = (slice.stored(inputs[0], forms.backwardInputs[0]), slice.gradient(output))
+    let x = slice.stored(inputs[0], forms.backwardInputs[0])
+    let dy = slice.storedGradient(output, forms.outputGradient)
     let y = rectifies ? slice.stored(output, forms.backwardOutput) : nil
     let dResidual = inputs.count > 1 ? slice.storedInputGradient(self, 1) : nil
     for piece in slice.pieces {

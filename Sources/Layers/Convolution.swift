@@ -96,7 +96,7 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
     forwardWeight = AlignedBuffer(count: kernel.forwardWeightCount)
   }
 
-  /// 16-bit numbers wherever the kernels take them; what it writes are Floats.
+  /// 16-bit numbers wherever the kernels take them; what it writes are Floats, unless others want nothing else.
   func forms(_ offered: StorageForms) -> StorageForms? {
     var forms = StorageForms(inputCount: 1)
     if kernel.forwardTakesHalves, offered.inputs[0] == .halves { forms.inputs[0] = .halves }
@@ -108,7 +108,9 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
   }
 
   func takesHalves(input: Int) -> Bool { kernel.forwardTakesHalves && kernel.backwardTakesHalves }
+  var leavesHalves: Bool { kernel.forwardTakesHalves }
   var takesGradientInHalves: Bool { kernel.backwardTakesHalves }
+  var leavesGradientInHalves: Bool { kernel.backwardTakesHalves && !wiring.addsToInputGradient[0] }
 
   var backwardWeightCount: Int { kernel.backwardWeightCount }
 
@@ -123,7 +125,7 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
   }
 
   func forward(_ slice: Slice) {
-    let (x, y) = (slice.stored(inputs[0], forms.inputs[0]), slice[output])
+    let (x, y) = (slice.stored(inputs[0], forms.inputs[0]), slice.stored(output, forms.output))
     let weight = forwardWeight.count > 0 ? UnsafePointer(forwardWeight.start) : slice.parameter(weight)
     let bias = bias.map { slice.parameter($0) }
     forEachCall(slice, whole: kernel.forwardTakesAnyCount) { start, count in
@@ -144,7 +146,7 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
       if let bias { slice.worker.merge(piece.place, bias.range) }
     }
     // Last, so that the cache still has it where it is read next.
-    if let dx = slice.inputGradient(self, 0) {
+    if let dx = slice.storedInputGradient(self, 0) {
       let weight = backwardWeight.map { UnsafePointer($0) } ?? slice.parameter(weight)
       forEachCall(slice, whole: kernel.backwardDataTakesAnyCount) { start, count in
         kernel.backwardData(

@@ -128,7 +128,7 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
         setForward(memory, slice, sample: sample)
         memory.sums.update(repeating: 0, count: 2 * layout.paddedChannels)
         ChannelSums.addGradientSums(
-          of: dy + start, y: y.map { $0 + start }, x: x + start, mean: memory.mean, dz: Stored(dx + start),
+          of: Stored(dy + start), y: y.map { $0 + start }, x: x + start, mean: memory.mean, dz: Stored(dx + start),
           copy: dResidual.map { $0 + start }, layout, samples: 1, to: memory.sums)
         setBackward(memory, slice, sample: sample)
         Normalize.backward(

@@ -21,14 +21,15 @@ extension Liveness {
 
   /// Lets a segment's operations pass a value on as 16-bit numbers alone, if it suits all of them.
   private func passInHalves(_ value: Value, of producer: any Operation, in segment: Int) {
-    let readers = readers(value).filter { $0.segment == segment }.map(\.operation)
+    let readers = family(root(value.number)).flatMap(readers).filter { $0.segment == segment }.map(\.operation)
     func reads(_ operation: any Operation) -> [Int] {
-      operation.inputs.indices.filter { operation.inputs[$0] == value }
+      operation.inputs.indices.filter { root(operation.inputs[$0].number) == value.number }
     }
-    guard producer.leavesHalves, family(root(value.number)).count == 1,
+    guard producer.leavesHalves, root(value.number) == value.number,
       readers.allSatisfy({ reader in reads(reader).allSatisfy { reader.takesHalves(input: $0) } })
     else { return }
     (producer.wiring.forms.output, producer.wiring.forms.backwardOutput) = (.halves, .halves)
+    producer.wiring.forms.rounds = true
     for reader in readers {
       for input in reads(reader) {
         (reader.wiring.forms.inputs[input], reader.wiring.forms.backwardInputs[input]) = (.halves, .halves)

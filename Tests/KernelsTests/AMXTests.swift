@@ -31,6 +31,52 @@ import Testing
     c.check(.amx, inBFloat16: true, tolerance: 1e-6)
   }
 
+  /// 16-bit numbers give the same bits as Floats, and results as such are those as Floats, rounded.
+  @Test(needsAMX, arguments: cases) func halves(_ c: ConvolutionCase) {
+    let kernel = ConvolutionKernel(
+      c.geometry, ConvolutionAlgorithms(.amx), samples: c.samples, needsInputGradient: true)
+    let context = KernelContext()
+    let (weight, bias) = (numbers(kernel.weightLayout.count, 2), numbers(c.geometry.output.paddedChannels, 3))
+    let (forward, backward) = (
+      AlignedBuffer<Float>(count: kernel.forwardWeightCount), AlignedBuffer<Float>(count: kernel.backwardWeightCount)
+    )
+    kernel.prepareForward(weight.floats.start, into: forward.start, context)
+    kernel.prepareBackward(weight.floats.start, into: backward.start, context)
+    let (xCount, yCount) = (c.samples * c.geometry.input.sampleStride, c.samples * c.geometry.output.sampleStride)
+    let (x, dy) = (numbers(xCount, 0), numbers(yCount, 1))
+    func passes(_ form: (Numbers) -> Stored) -> (y: Numbers, dx: Numbers, gradients: [[Float]]) {
+      let (y, dx) = (numbers(yCount, 4), numbers(xCount, 5))
+      kernel.forward(
+        form(x), weight: forward.start, bias: bias.floats.start, y: form(y), samples: c.samples, context)
+      kernel.backwardData(form(dy), weight: backward.start, dx: form(dx), samples: c.samples, context)
+      let (dWeight, dBias) = (AlignedBuffer<Float>(count: weight.floats.count), numbers(bias.floats.count, 6))
+      kernel.backwardWeights(
+        form(x), form(dy), dWeight: dWeight.start, dBias: dBias.floats.start, adds: false, samples: c.samples, context)
+      return (y, dx, [dWeight, dBias.floats].map { Array($0.elements) })
+    }
+    let expected = passes { Stored($0.floats.start) }
+    let found = passes { Stored(nil, halves: $0.halves.start) }
+    for (expected, found) in [(expected.y, found.y), (expected.dx, found.dx)] {
+      let floats = expected.floats
+      BFloat16.round(floats.start, keeping: expected.halves.start, count: floats.count)
+      #expect(expected.halves.elements.elementsEqual(found.halves.elements))
+    }
+    #expect(found.gradients == expected.gradients)
+  }
+
+  /// bf16 numbers in both forms.
+  private struct Numbers {
+    let floats: AlignedBuffer<Float>
+    let halves: AlignedBuffer<UInt16>
+  }
+
+  private func numbers(_ count: Int, _ number: Int) -> Numbers {
+    let numbers = Numbers(floats: AlignedBuffer(count: count), halves: AlignedBuffer(count: count))
+    numbers.floats.start.update(from: LayerRun.random(count, number: number), count: count)
+    BFloat16.round(numbers.floats.start, keeping: numbers.halves.start, count: count)
+    return numbers
+  }
+
   @Test(arguments: cases.filter { $0.kernel != 3 || $0.stride > 1 }) func direct(_ c: ConvolutionCase) {
     c.check(.direct, tolerance: 1e-6)
   }
@@ -64,11 +110,12 @@ import Testing
       let y = AlignedBuffer<Float>(count: count * c.geometry.output.sampleStride)
       let dx = AlignedBuffer<Float>(count: count * c.geometry.input.sampleStride)
       kernel.forward(
-        Stored(x.start + first * c.geometry.input.sampleStride), weight: forward.start, bias: nil, y: y.start,
+        Stored(x.start + first * c.geometry.input.sampleStride), weight: forward.start, bias: nil, y: Stored(y.start),
         samples: count,
         context)
       kernel.backwardData(
-        Stored(dy.start + first * c.geometry.output.sampleStride), weight: backward.start, dx: dx.start, samples: count,
+        Stored(dy.start + first * c.geometry.output.sampleStride), weight: backward.start, dx: Stored(dx.start),
+        samples: count,
         context)
       return (y.elements.map(\.bitPattern), dx.elements.map(\.bitPattern))
     }

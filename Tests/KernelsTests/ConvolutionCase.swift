@@ -70,13 +70,13 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
     let packedY = BlockedArray([Float](repeating: .nan, count: samples * y.count), geometry.output)
     convolution.forward(
       Stored(packedX.start), weight: convolution.forwardWeightCount > 0 ? forwardWeight.start : packedWeight.start,
-      bias: bias.start, y: packedY.start, samples: samples, context)
+      bias: bias.start, y: Stored(packedY.start), samples: samples, context)
     #expect(relativeError(packedY.plain, expected.y) < tolerance)
 
     let packedDx = BlockedArray([Float](repeating: .nan, count: samples * x.count), geometry.input)
     convolution.backwardData(
       Stored(packedDy.start), weight: convolution.backwardWeightCount > 0 ? backwardWeight.start : packedWeight.start,
-      dx: packedDx.start, samples: samples, context)
+      dx: Stored(packedDx.start), samples: samples, context)
     #expect(relativeError(packedDx.plain, expected.dx) < tolerance)
 
     let dWeight = AlignedBuffer<Float>(count: convolution.weightLayout.count)

@@ -26,7 +26,8 @@ import Testing
     let dz = BlockedArray([Float](repeating: .nan, count: count), layout)
     let sums = AlignedBuffer<Double>(count: 2 * layout.paddedChannels)
     ChannelSums.addGradientSums(
-      of: packedDy.start, y: isRectified ? Stored(packedY.start) : nil, x: Stored(packedX.start), mean: mean.start,
+      of: Stored(packedDy.start), y: isRectified ? Stored(packedY.start) : nil, x: Stored(packedX.start),
+      mean: mean.start,
       dz: Stored(dz.start), layout, samples: samples, to: sums.start)
 
     let expected = zip(dy, y).map { isRectified && !($1 > 0) ? 0 : $0 }

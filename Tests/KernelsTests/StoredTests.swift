@@ -68,18 +68,16 @@ import Testing
   @Test(arguments: cases) func moments(block: Int, positions: Int) {
     let task = Case(block: block, positions: positions)
     let (x, same) = (task.numbers(0, rounded: false), task.numbers(0))
-    let (sums, expected) = (
-      AlignedBuffer<Double>(count: 2 * task.layout.paddedChannels),
-      AlignedBuffer<Double>(count: 2 * task.layout.paddedChannels)
-    )
-    ChannelSums.addMoments(
-      of: Stored(x.floats.start, halves: x.halves.start), task.layout, samples: task.samples, to: sums.start)
-    ChannelSums.addMoments(of: Stored(same.floats.start), task.layout, samples: task.samples, to: expected.start)
-    withExtendedLifetime((x, same, sums, expected)) {
-      let isSame = sums.elements.elementsEqual(expected.elements)
-      let isKept = x.halves.elements.elementsEqual(same.halves.elements)
-      #expect(isSame && isKept)
+    func sums(of x: Stored) -> [Double] {
+      let sums = AlignedBuffer<Double>(count: 2 * task.layout.paddedChannels)
+      ChannelSums.addMoments(of: x, task.layout, samples: task.samples, to: sums.start)
+      return Array(sums.elements)
     }
+    let expected = sums(of: same.stored(.floats)!)
+    #expect(sums(of: Stored(x.floats.start, halves: x.halves.start)) == expected)
+    #expect(sums(of: same.stored(.halves)!) == expected)
+    let isKept = withExtendedLifetime((x, same)) { x.halves.elements.elementsEqual(same.halves.elements) }
+    #expect(isKept)
   }
 
   @Test(arguments: cases) func gradientSums(block: Int, positions: Int) {
@@ -87,20 +85,23 @@ import Testing
     let (y, x, mean) = (task.numbers(1), task.numbers(2), task.numbers(3))
     for yForm in Numbers.Form.allCases {
       for copyForm in Numbers.Form.allCases {
-        func run(_ dy: Numbers, _ forms: (x: Numbers.Form, y: Numbers.Form, copy: Numbers.Form)) -> [[Float]] {
+        func run(_ dy: Stored, _ forms: (x: Numbers.Form, y: Numbers.Form, copy: Numbers.Form)) -> [[Float]] {
           let (dz, copy) = (task.numbers(4), task.numbers(5))
           let sums = AlignedBuffer<Double>(count: 2 * task.layout.paddedChannels)
           ChannelSums.addGradientSums(
-            of: dy.floats.start, y: y.stored(forms.y), x: x.stored(forms.x)!, mean: mean.floats.start,
+            of: dy, y: y.stored(forms.y), x: x.stored(forms.x)!, mean: mean.floats.start,
             dz: dz.stored(forms.x)!, copy: copy.stored(forms.copy), task.layout, samples: task.samples, to: sums.start)
           return withExtendedLifetime(sums) {
             [dz.found(forms.x), copy.found(forms.copy), sums.elements.map { Float($0) }]
           }
         }
         let plainCopy: Numbers.Form = copyForm == .absent ? .absent : .floats
-        let expected = run(task.numbers(0), (.floats, yForm == .absent ? .absent : .floats, plainCopy))
-        let isSame = run(task.numbers(0, rounded: false), (.halves, yForm, copyForm)) == expected
-        #expect(isSame, "y \(yForm), copy \(copyForm)")
+        let (exact, rounded) = (task.numbers(0, rounded: false), task.numbers(0))
+        let expected = run(rounded.stored(.floats)!, (.floats, yForm == .absent ? .absent : .floats, plainCopy))
+        for dy in [exact.stored(.floats)!, rounded.stored(.halves)!] {
+          let isSame = run(dy, (.halves, yForm, copyForm)) == expected
+          #expect(isSame, "y \(yForm), copy \(copyForm)")
+        }
       }
     }
   }

@@ -63,7 +63,8 @@ import Testing
     func forward(_ first: Int, _ count: Int) -> [UInt32] {
       let y = AlignedBuffer<Float>(count: count * layout.sampleStride)
       kernel.forward(
-        Stored(x.start + first * layout.sampleStride), weight: weight.start, bias: nil, y: y.start, samples: count,
+        Stored(x.start + first * layout.sampleStride), weight: weight.start, bias: nil, y: Stored(y.start),
+        samples: count,
         context)
       return y.elements.map(\.bitPattern)
     }
@@ -82,9 +83,10 @@ import Testing
         AlignedBuffer<Float>(count: samples * layout.sampleStride),
         AlignedBuffer<Float>(count: samples * layout.sampleStride)
       )
-      kernel.forward(Stored(x.start), weight: weight.start, bias: nil, y: y.start, samples: samples, context)
+      kernel.forward(Stored(x.start), weight: weight.start, bias: nil, y: Stored(y.start), samples: samples, context)
       kernel.backwardData(
-        Stored(x.start), weight: kernel.backwardWeightCount > 0 ? backwardWeight.start : weight.start, dx: dx.start,
+        Stored(x.start), weight: kernel.backwardWeightCount > 0 ? backwardWeight.start : weight.start,
+        dx: Stored(dx.start),
         samples: samples, context)
       return [y, dx].flatMap(\.elements).map(\.bitPattern)
     }

@@ -133,7 +133,7 @@ typedef struct {
 
 /// Convolutions by AMX, whose instructions multiply tiles of 16 rows of bf16 numbers and add the products up in Floats.
 ///
-/// Activations are [n, C/16, H, W, 16], bf16 numbers as Floats or as halves; results are Floats. A forward pass takes
+/// Activations are [n, C/16, H, W, 16], bf16 numbers as Floats or as halves; results are Floats, or rounded to halves. A forward pass takes
 /// weights as bf16 numbers [K/16, C/d, R, S, d/2, 16 of K, 2 of C], a backward pass [K/d, C/16, R, S, d/2, 16 of C, 2 of K],
 /// where d = 32, or 16 if the channels are no multiple of 32; gradients of weights are Floats, [K/16, C/16, R, S, 16 of C,
 /// 16 of K].
@@ -165,12 +165,12 @@ size_t amx_scratch(const amx_shape *shape, int samples);
 
 /// y = x convolved with the weight (+ bias, unless that is null).
 void amx_forward(
-    const amx_shape *shape, activation x, const uint16_t *weight, const float *bias, float *y, int samples,
+    const amx_shape *shape, activation x, const uint16_t *weight, const float *bias, activation y, int samples,
     void *scratch);
 
 /// dx = the transposed convolution of dy with the weight.
 void amx_backward_data(
-    const amx_shape *shape, activation dy, const uint16_t *weight, float *dx, int samples, void *scratch);
+    const amx_shape *shape, activation dy, const uint16_t *weight, activation dx, int samples, void *scratch);
 
 /// d_weight = x correlated with dy; d_bias = the sum of dy (unless that is null). Added to what is there if it `adds`.
 void amx_backward_weights(
@@ -215,8 +215,8 @@ typedef struct {
   int positions;
 } norm_shape;
 
-/// Adds sum(x) and sum(x^2) of every channel to the two rows of `sums`, [2, C]. x is Floats; with halves it is rounded to
-/// bf16 first, and put there.
+/// Adds sum(x) and sum(x^2) of every channel to the two rows of `sums`, [2, C]. x is Floats or halves; if it is both, the
+/// Floats are rounded to bf16 first, and put where the halves are.
 ///
 /// The squares are taken about a shift, the block's first element, so that they do not cancel when the mean is far larger
 /// than the deviation; with d = x - shift and n elements,
@@ -229,7 +229,7 @@ void channel_moments(const norm_shape *shape, activation x, int samples, double 
 /// dz = dy where y > 0 (everywhere if y is null), and adds sum(dz) and sum(dz (x - mean)) of every channel to the two rows
 /// of `sums`. dz may be dy; dz_again is a second copy of it, unless it is null. If x is halves, dy is rounded to bf16 first.
 void channel_gradient_sums(
-    const norm_shape *shape, const float *dy, activation y, activation x, const float *mean, activation dz,
+    const norm_shape *shape, activation dy, activation y, activation x, const float *mean, activation dz,
     activation dz_again, int samples, double *sums);
 
 /// y = (x - mean) * scale + bias (+ residual, unless that is null), and max(y, 0) if it rectifies. If x is halves, y is
