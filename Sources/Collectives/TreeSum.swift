@@ -9,7 +9,8 @@ package enum TreeSum {
   ///   - sources: one array per source of the schedule.
   ///   - range: the elements to add.
   ///   - emit: called with each run of finished elements: the result's number, the offset in the arrays, the sums.
-  @inlinable
+  @_specialize(where Element == Float)
+  @_specialize(where Element == Double)
   package static func fold<Element: FloatingPoint & BitwiseCopyable>(
     _ schedule: SumSchedule, _ sources: [UnsafePointer<Element>], _ range: Range<Int>,
     emit: (_ result: Int, _ offset: Int, _ sums: UnsafeBufferPointer<Element>) -> Void
