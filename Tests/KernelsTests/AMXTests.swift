@@ -86,6 +86,10 @@ import Testing
     let geometry = Self.cases[0].geometry
     #expect(ConvolutionAlgorithms(for: geometry, inBFloat16: true) == ConvolutionAlgorithms(.amx))
     #expect(ConvolutionAlgorithms(for: geometry, inBFloat16: false) == ConvolutionAlgorithms(.winograd(tile: 4)))
+    let small = ConvolutionCase(samples: 1, inputs: 16, outputs: 16, height: 2, width: 2).geometry
+    let algorithms = ConvolutionAlgorithms(for: small, inBFloat16: true)
+    #expect((algorithms.forward, algorithms.backwardData) == (.amx, .amx))
+    #expect(algorithms.backwardWeights == .winograd(tile: 2))
     #expect(geometry.algorithms(inBFloat16: true).contains(.amx))
     #expect(!geometry.algorithms(inBFloat16: false).contains(.amx))
   }
