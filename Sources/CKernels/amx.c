@@ -25,7 +25,7 @@ int amx_request(void) {
   return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
 }
 
-// Products add to tiles 0 to 3, of so many rows; factors are tiles 4 (rows by depth) and 5 (depth by 16), or 5 (16 by depth).
+// Products add to tiles 0 to 3, of so many rows; factors are tiles 4 (rows by depth) and 5 (depth by 16).
 INLINE void configure(int rows, int depth) {
   struct {
     uint8_t palette, start, reserved[14];
@@ -82,5 +82,20 @@ static inline activation from(activation a, long place) {
 #else
 
 int amx_request(void) { return 0; }
+size_t amx_scratch(const amx_shape *s, int samples) { __builtin_trap(); }
+void amx_forward(
+    const amx_shape *s, activation x, const uint16_t *weight, const float *bias, activation y, int samples,
+    void *scratch) {
+  __builtin_trap();
+}
+void amx_backward_data(
+    const amx_shape *s, activation dy, const uint16_t *weight, activation dx, int samples, void *scratch) {
+  __builtin_trap();
+}
+void amx_backward_weights(
+    const amx_shape *s, activation x, activation dy, float *d_weight, float *d_bias, int adds, int samples,
+    void *scratch) {
+  __builtin_trap();
+}
 
 #endif

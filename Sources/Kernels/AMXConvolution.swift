@@ -5,7 +5,7 @@ import Tensors
 /// A pass over bf16 numbers by AMX's matrix products.
 ///
 /// Our own, because oneDNN's want all channels of a pixel side by side, which would cost every other layer its blocks. The
-/// products are exact; sums are of Floats, two products at a time.
+/// products are exact; their sums are Floats.
 final class AMXConvolution: ConvolutionPass {
   let weight: dnnl_memory_desc_t
   private let kind: ConvolutionPassKind

@@ -18,12 +18,15 @@ public enum InstructionSet: Sendable {
     }
 
   /// Whether registers hold 16 Floats.
-  package static let hasAVX512: Bool =
-    dnnl_get_effective_cpu_isa().rawValue & dnnl_cpu_isa_avx512_core.rawValue
-    == dnnl_cpu_isa_avx512_core.rawValue
+  package static let hasAVX512: Bool = has(dnnl_cpu_isa_avx512_core)
 
   /// Whether there are instructions that multiply tiles of bf16 numbers.
-  package static let hasAMX: Bool = dnnl_get_effective_cpu_isa() == dnnl_cpu_isa_avx512_core_amx && amx_request() != 0
+  package static let hasAMX: Bool = has(dnnl_cpu_isa_avx512_core_amx) && amx_request() != 0
+
+  /// Later sets of instructions contain earlier ones, bit by bit.
+  private static func has(_ instructions: dnnl_cpu_isa_t) -> Bool {
+    dnnl_get_effective_cpu_isa().rawValue & instructions.rawValue == instructions.rawValue
+  }
 
   /// Channels per block of an activation: oneDNN's `nChw16c` where registers hold 16 Floats, else `nChw8c`.
   package static let channelBlock = hasAVX512 ? 16 : 8

@@ -99,7 +99,6 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
   /// 16-bit numbers wherever the kernels take them; what it writes are Floats, unless others want nothing else.
   func forms(_ offered: StorageForms) -> StorageForms? {
     var forms = StorageForms(inputCount: 1)
-    if kernel.forwardTakesHalves, offered.inputs[0] == .halves { forms.inputs[0] = .halves }
     if kernel.backwardTakesHalves {
       if offered.backwardInputs[0] == .halves { forms.backwardInputs[0] = .halves }
       if offered.outputGradient == .halves { forms.outputGradient = .halves }

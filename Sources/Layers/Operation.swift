@@ -38,11 +38,13 @@ package protocol Operation: AnyObject, Sendable {
 
   /// Of the forms that bf16 training could have, those that the operation takes, once compiled; nil for Floats everywhere.
   func forms(_ offered: StorageForms) -> StorageForms?
-  /// Whether, with the forms that it has taken, it could also read the input of that number as 16-bit numbers, and leave its
-  /// output as nothing else; so the output's gradient, and that of the input.
+  /// Whether, with these forms, it could also read the input of that number as 16-bit numbers, in both passes.
   func takesHalves(input: Int) -> Bool
+  /// Whether it could leave its output as 16-bit numbers alone.
   var leavesHalves: Bool { get }
+  /// Whether it could read its output's gradient as 16-bit numbers.
   var takesGradientInHalves: Bool { get }
+  /// Whether it could leave an input's gradient as 16-bit numbers alone.
   var leavesGradientInHalves: Bool { get }
 
   /// Says where `prepareBackward` writes. Other segments' operations may have the same memory.

@@ -22,8 +22,9 @@ package struct StorageForms: Sendable {
   package var output = Form.floats
   package var backwardOutput = Form.floats
   package var outputGradient = Form.floats
-  /// Whether the operation rounds what it writes.
+  /// Whether the operation rounds its output, and whether it rounds its output's gradient where it reads that.
   package var rounds = false
+  package var roundsOutputGradient = false
 
   package init(inputCount: Int) {
     inputs = .init(repeating: .floats, count: inputCount)
@@ -45,6 +46,7 @@ extension Slice {
   /// Where an operation writes the gradient of an input, in the form that it leaves; nil if nobody wants it.
   package func storedInputGradient(_ operation: some Operation, _ index: Int) -> Stored? {
     let form = operation.forms.inputGradients[index]
+    guard operation.wiring.needsInputGradient[index] else { return nil }
     if form == .floats { return inputGradient(operation, index).map { Stored($0) } }
     return storedGradient(operation.inputs[index], form)
   }

@@ -5,8 +5,8 @@ import Tensors
 /// What bf16 training does around a segment's operations: every activation and every gradient of one that an operation
 /// reads is a bf16 number.
 ///
-/// Operations compute in fp32 on one slice. What outlives the slice is kept as 16-bit numbers; it is expanded when a slice
-/// enters a segment, while the slice's own arrays stay in the cache. Each array is rounded where it is complete: an
+/// Operations compute on one slice, most of them on Floats. What outlives the slice is kept as 16-bit numbers; for those it is
+/// expanded when a slice enters a segment, while the slice's own arrays stay in the cache. Each array is rounded where it is complete: an
 /// activation behind the operation that made it, a gradient when all operations that add to it have. All of it is
 /// elementwise, so that bits depend on no split. What operations do of it themselves, as their forms say, is left to them.
 ///
@@ -23,7 +23,7 @@ final class Conversions: Sendable {
   private let roundsGradient: [Bool]
 
   private enum Treatment {
-    /// It has no memory of its own, or none that is read.
+    /// It has no memory of its own, or none that is read, or the operation rounds it.
     case none
     case round
     case keep
@@ -49,17 +49,18 @@ final class Conversions: Sendable {
     }
     var treatments = [Treatment](repeating: .none, count: (liveness.values.map(\.number).max() ?? 0) + 1)
     var roundsGradient = treatments.map { _ in false }
-    for operation in operations where liveness.isRead(operation.output) && !operation.forms.rounds {
-      let value = operation.output
+    for operation in operations where liveness.isRead(operation.output) {
+      let (value, forms) = (operation.output, operation.forms)
       // Its only reader rounds it, and rounds the gradient that it writes.
       let isRoundedByReader = operations.contains { reader in
         zip(reader.inputs, reader.forms.inputs).contains { $0.number == value.number && $1 == .both }
       }
       if isRoundedByReader { continue }
-      if liveness.root(value.number) == value.number {
+      if !forms.rounds, liveness.root(value.number) == value.number {
         treatments[value.number] = liveness.isKept(value) ? .keep : .round
       }
-      roundsGradient[value.number] = liveness.gradientIsWrittenAtHome(value)
+      roundsGradient[value.number] =
+        !forms.roundsOutputGradient && forms.outputGradient == .floats && liveness.gradientIsWrittenAtHome(value)
     }
     (self.treatments, self.roundsGradient) = (treatments, roundsGradient)
   }

@@ -17,7 +17,10 @@ extension Engine {
         func isAtFault(_ value: Value, _ form: StorageForms.Form = .floats) -> Bool {
           slice.stored(value, form).hasNonFinite(count: value.layout.sampleStride * slice.count)
         }
-        guard let number = operations.firstIndex(where: { $0 === operation }) else { return }
+        // What goes by another name has been looked at by its own.
+        guard plan.network.aliases[operation.output.number] == nil,
+          let number = operations.firstIndex(where: { $0 === operation })
+        else { return }
         let fault =
           operation.inputs.contains { $0.number == input.number } && isAtFault(input)
           ? -1

@@ -20,10 +20,11 @@ extension Engine {
     return (result, gradient)
   }
 
-  /// One channel of the vectors that go into an operation, for each sample of a batch, as in evaluation.
+  /// One channel of the vectors that go into an operation, for each sample of a batch, as in evaluation in fp32.
   ///
   /// All ranks call it together and get the same.
   package func inputs(of name: String, channel: Int, _ batch: Batch) throws -> [Float] {
+    invariant(precision == .float32, "inputs of operations are read as Floats")
     load(batch, .evaluation)
     let partition = workers[0].route.partition
     let values = AlignedBuffer<Float>(count: batch.globalCount)

@@ -5,21 +5,22 @@ extension Liveness {
   /// Tells every operation in which forms it finds and leaves activations and gradients.
   ///
   /// What another segment has made is found where it is kept, and so is, on the way back, whatever is kept; what a segment
-  /// makes is found in the slice's own array.
+  /// makes is found in the slice's own array, unless all that read it there take 16-bit numbers.
   func wireForms(_ precision: Precision) {
     for (number, operations) in segments.enumerated() {
       for operation in operations {
         let taken = precision == .bfloat16 ? operation.forms(forms(of: operation, in: number)) : nil
         operation.wiring.forms = taken ?? StorageForms(inputCount: operation.inputs.count)
       }
-      for operation in operations {
+      for operation in operations where precision == .bfloat16 {
         passInHalves(operation.output, of: operation, in: number)
         passGradientInHalves(operation.output, of: operation, in: number)
       }
     }
   }
 
-  /// Lets a segment's operations pass a value on as 16-bit numbers alone, if it suits all of them.
+  /// Lets a segment's operations pass a value on as 16-bit numbers alone, if it suits all of them. Where other segments read
+  /// it, it is found where it is kept in any case.
   private func passInHalves(_ value: Value, of producer: any Operation, in segment: Int) {
     let readers = family(root(value.number)).flatMap(readers).filter { $0.segment == segment }.map(\.operation)
     func reads(_ operation: any Operation) -> [Int] {
@@ -41,7 +42,8 @@ extension Liveness {
   private func passGradientInHalves(_ value: Value, of producer: any Operation, in segment: Int) {
     let readers = readers(value)
     guard readers.count == 1, readers[0].segment == segment, producer.takesGradientInHalves,
-      let input = readers[0].operation.inputs.firstIndex(of: value), readers[0].operation.leavesGradientInHalves
+      let input = readers[0].operation.inputs.firstIndex(of: value), readers[0].operation.leavesGradientInHalves,
+      readers[0].operation.wiring.needsInputGradient[input]
     else { return }
     producer.wiring.forms.outputGradient = .halves
     readers[0].operation.wiring.forms.inputGradients[input] = .halves

@@ -6,7 +6,7 @@ public enum Precision: String, Sendable, CaseIterable {
   /// weights rounded to bf16. Every sum and every parameter, batch norm's statistics, the optimizer's state and the loss
   /// are as in fp32.
   ///
-  /// Computed with fp32 instructions on expanded values: the products of bf16 numbers are exact in them. That saves memory
-  /// and its traffic, on any processor; it does not multiply faster.
+  /// Where the processor has AMX, it multiplies convolutions' bf16 numbers; all other products are made by fp32 instructions
+  /// on expanded values. Either way they are exact, and memory and its traffic are saved on any processor.
   case bfloat16 = "bf16"
 }

@@ -1,4 +1,5 @@
 import Collectives
+import Kernels
 import Layers
 import Tensors
 import Training
@@ -26,8 +27,8 @@ package struct LayerRun: Sendable {
   /// With 0, the parameters stay what they are; running statistics change.
   package var learningRate: Float = 0
   package var precision = Precision.float32
-  /// Whether convolutions compute as in fp32, whatever the precision.
-  package var takesFloat32Kernels = false
+  /// If given, how convolutions compute, in place of the usual choice.
+  package var algorithms: (@Sendable (ConvolutionGeometry) -> ConvolutionAlgorithms)?
   package var seed: UInt64 = 5
 
   /// Random normal x and w.

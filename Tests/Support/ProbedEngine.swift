@@ -35,18 +35,18 @@ final class ProbedEngine {
         precision: run.precision, kernels: kernels)
     }
     let usual = try makeEngine()
-    engine = run.takesFloat32Kernels ? try makeEngine(Self.float32Kernels(of: usual.plan)) : usual
+    engine = try run.algorithms.map { try makeEngine(Self.kernels(usual.plan, $0)) } ?? usual
     initial = engine.model
     for name in run.values.keys where initial[name] == nil { throw LockstepError("the layer has no \(name)") }
   }
 
-  private static func float32Kernels(of plan: Plan) -> KernelPlan {
+  private static func kernels(
+    _ plan: Plan, _ algorithms: (ConvolutionGeometry) -> ConvolutionAlgorithms
+  ) -> KernelPlan {
     let convolutions = plan.network.operations.compactMap { $0 as? any TunableConvolution }
     return KernelPlan(
-      convolutions: Dictionary(
-        uniqueKeysWithValues: convolutions.map {
-          ($0.name, ConvolutionAlgorithms(for: $0.geometry, inBFloat16: false))
-        }), sliceSizes: plan.segments.map(\.sliceSize))
+      convolutions: Dictionary(uniqueKeysWithValues: convolutions.map { ($0.name, algorithms($0.geometry)) }),
+      sliceSizes: plan.segments.map(\.sliceSize))
   }
 
   /// Takes the run's parameters and those in `changed`.

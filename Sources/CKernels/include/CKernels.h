@@ -62,8 +62,8 @@ void sgd_update(
 // MARK: - bf16
 
 /// Rounds to the nearest bf16, ties to even, NaN to NaN; subnormal numbers become 0 where the processor has an instruction
-/// for it. y = x rounded, which may be x itself, kept = y's upper halves; each
-/// unless it is null. `block` is 8 or 16, as everywhere.
+/// for it. y = x rounded, which may be x itself, kept = y's upper halves; each unless it is null. `block` is 8 or 16, as
+/// everywhere.
 void bfloat16_round(int block, const float *x, float *y, uint16_t *kept, ptrdiff_t count);
 
 /// y = the Floats whose upper halves are kept.
@@ -125,7 +125,7 @@ void winograd_backward_weights(
 // MARK: - Convolutions of bf16 numbers
 
 /// Where an activation or a gradient of one is, [n, C/b, P, b]: as Floats, or as the upper halves of Floats, which are bf16
-/// numbers; what is written, as both unless one is null.
+/// numbers; batch norm's passes write both unless one is null.
 typedef struct {
   float *floats;
   uint16_t *halves;
@@ -133,10 +133,10 @@ typedef struct {
 
 /// Convolutions by AMX, whose instructions multiply tiles of 16 rows of bf16 numbers and add the products up in Floats.
 ///
-/// Activations are [n, C/16, H, W, 16], bf16 numbers as Floats or as halves; results are Floats, or rounded to halves. A forward pass takes
-/// weights as bf16 numbers [K/16, C/d, R, S, d/2, 16 of K, 2 of C], a backward pass [K/d, C/16, R, S, d/2, 16 of C, 2 of K],
-/// where d = 32, or 16 if the channels are no multiple of 32; gradients of weights are Floats, [K/16, C/16, R, S, 16 of C,
-/// 16 of K].
+/// Activations are [n, C/16, H, W, 16], bf16 numbers as Floats or as halves; results are Floats, or rounded to halves. A
+/// forward pass takes weights as bf16 numbers [K/16, C/d, R, S, d/2, 16 of K, 2 of C], a backward pass
+/// [K/d, C/16, R, S, d/2, 16 of C, 2 of K], where d = 32, or 16 if the channels are no multiple of 32; gradients of weights
+/// are Floats, [K/16, C/16, R, S, 16 of C, 16 of K].
 /// Source: Intel Architecture Instruction Set Extensions Programming Reference, chapter 3.
 
 /// The most taps along one side of a kernel.
