@@ -42,8 +42,7 @@ extension Liveness {
   private func passGradientInHalves(_ value: Value, of producer: any Operation, in segment: Int) {
     let readers = readers(value)
     guard readers.count == 1, readers[0].segment == segment, producer.takesGradientInHalves,
-      let input = readers[0].operation.inputs.firstIndex(of: value), readers[0].operation.leavesGradientInHalves,
-      readers[0].operation.wiring.needsInputGradient[input]
+      let input = readers[0].operation.inputs.firstIndex(of: value), readers[0].operation.leavesGradientInHalves
     else { return }
     producer.wiring.forms.outputGradient = .halves
     readers[0].operation.wiring.forms.inputGradients[input] = .halves

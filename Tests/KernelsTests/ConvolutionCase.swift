@@ -53,6 +53,8 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
     let convolution = ConvolutionKernel(
       geometry, ConvolutionAlgorithms(algorithm), samples: samples, needsInputGradient: true)
     let context = KernelContext()
+    // What kernels read of their scratch memory they have written.
+    context.area(0, 1 << 22).update(repeating: .nan, count: 1 << 22)
     let values = random(samples * x.count, number: 0)
     let gradients = random(samples * y.count, number: 1)
     let weight = random(outputs * inputs * kernel * kernel, number: 2)
