@@ -77,8 +77,20 @@ static inline activation from(activation a, long place) {
   return (activation){a.floats ? a.floats + place : 0, a.halves ? a.halves + place : 0};
 }
 
+#include "amx_passage.h"
 #include "amx_convolution.h"
+#include "amx_strips.h"
 #include "amx_gradient.h"
+
+size_t amx_scratch(const amx_shape *s, int samples) {
+  const passage f = forward_passage(s, samples), b = backward_passage(s, samples);
+  const stripes t = stripes_of(s, samples);
+  const long forward = samples_at_once(&f) * packed_sample(&f), data = samples_at_once(&b) * packed_sample(&b);
+  const long weights =
+      2 * (s->outputs + waiting_sums(&t)) + t.strips_packed * (t.blocks_packed * t.x_block + t.dy_strip);
+  return (size_t)max(max(forward, data), weights) * sizeof(uint16_t);
+}
+
 #else
 
 int amx_request(void) { return 0; }
