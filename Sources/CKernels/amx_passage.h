@@ -107,40 +107,44 @@ static inline int samples_at_once(const passage *p) {
   return (int)max(1, min(p->samples, max(weights, 16 << 10) / packed_sample(p)));
 }
 
-static inline passage forward_passage(const amx_shape *s, int samples) {
-  const int depth = depth_of(s->inputs), kernel = s->kernel_height * s->kernel_width;
+typedef struct {
+  int channels, height, width;
+} image;
+
+static inline passage passage_between(
+    image source, image result, extent rows, extent columns, const amx_shape *s, int samples) {
   return (passage){
       .samples = samples,
-      .source_blocks = s->inputs / 16,
-      .result_blocks = s->outputs / 16,
-      .depth = depth,
-      .height = s->height,
-      .width = s->width,
-      .result_height = s->output_height,
-      .result_width = s->output_width,
-      .rows = forward_extent(s->output_height, s->kernel_height, s->stride, s->padding),
-      .columns = forward_extent(s->output_width, s->kernel_width, s->stride, s->padding),
-      .result_apart = (long)s->inputs * kernel * 16,
-      .chunk_apart = (long)kernel * 16 * depth,
+      .source_blocks = source.channels / 16,
+      .result_blocks = result.channels / 16,
+      .depth = depth_of(source.channels),
+      .height = source.height,
+      .width = source.width,
+      .result_height = result.height,
+      .result_width = result.width,
+      .rows = rows,
+      .columns = columns,
       .kernel_height = s->kernel_height,
       .kernel_width = s->kernel_width};
 }
 
+static inline image input_of(const amx_shape *s) { return (image){s->inputs, s->height, s->width}; }
+static inline image output_of(const amx_shape *s) { return (image){s->outputs, s->output_height, s->output_width}; }
+
+static inline passage forward_passage(const amx_shape *s, int samples) {
+  passage p = passage_between(
+      input_of(s), output_of(s), forward_extent(s->output_height, s->kernel_height, s->stride, s->padding),
+      forward_extent(s->output_width, s->kernel_width, s->stride, s->padding), s, samples);
+  p.chunk_apart = (long)s->kernel_height * s->kernel_width * 16 * p.depth;
+  p.result_apart = p.chunk_apart * (s->inputs / p.depth);
+  return p;
+}
+
 static inline passage backward_passage(const amx_shape *s, int samples) {
-  const int depth = depth_of(s->outputs), kernel = s->kernel_height * s->kernel_width;
-  return (passage){
-      .samples = samples,
-      .source_blocks = s->outputs / 16,
-      .result_blocks = s->inputs / 16,
-      .depth = depth,
-      .height = s->output_height,
-      .width = s->output_width,
-      .result_height = s->height,
-      .result_width = s->width,
-      .rows = backward_extent(s->height, s->kernel_height, s->stride, s->padding),
-      .columns = backward_extent(s->width, s->kernel_width, s->stride, s->padding),
-      .result_apart = (long)kernel * 16 * depth,
-      .chunk_apart = (long)s->inputs * kernel * depth,
-      .kernel_height = s->kernel_height,
-      .kernel_width = s->kernel_width};
+  passage p = passage_between(
+      output_of(s), input_of(s), backward_extent(s->height, s->kernel_height, s->stride, s->padding),
+      backward_extent(s->width, s->kernel_width, s->stride, s->padding), s, samples);
+  p.result_apart = (long)s->kernel_height * s->kernel_width * 16 * p.depth;
+  p.chunk_apart = p.result_apart * (s->inputs / 16);
+  return p;
 }

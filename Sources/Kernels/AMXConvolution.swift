@@ -40,8 +40,8 @@ final class AMXConvolution: ConvolutionPass {
   func implementation(samples: Int) -> String { "AMX in bf16" }
 
   func run(
-    x: Stored, weight: UnsafePointer<Float>, y: Stored, bias: UnsafePointer<Float>?,
-    adds: Bool, samples: Int, _ context: KernelContext
+    x: Stored, weight: UnsafePointer<Float>, y: Stored, bias: UnsafePointer<Float>?, adds: Bool, samples: Int,
+    _ context: KernelContext
   ) {
     let count = Int32(samples)
     let scratch = withUnsafePointer(to: shape) {
@@ -56,8 +56,7 @@ final class AMXConvolution: ConvolutionPass {
       case .backwardWeights:
         amx_backward_weights(
           shape, x.place, y.place, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias),
-          adds ? 1 : 0,
-          count, scratch)
+          adds ? 1 : 0, count, scratch)
       }
     }
   }

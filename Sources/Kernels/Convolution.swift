@@ -83,16 +83,15 @@ package final class ConvolutionKernel: Sendable {
 
   /// y = x * weight + bias.
   package func forward(
-    _ x: Stored, weight: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
-    y: Stored, samples: Int, _ context: KernelContext
+    _ x: Stored, weight: UnsafePointer<Float>, bias: UnsafePointer<Float>?, y: Stored, samples: Int,
+    _ context: KernelContext
   ) {
     forwardPass.run(x: x, weight: weight, y: y, bias: bias, adds: false, samples: samples, context)
   }
 
   /// dx = the transposed convolution of dy with the weight.
   package func backwardData(
-    _ dy: Stored, weight: UnsafePointer<Float>, dx: Stored, samples: Int,
-    _ context: KernelContext
+    _ dy: Stored, weight: UnsafePointer<Float>, dx: Stored, samples: Int, _ context: KernelContext
   ) {
     guard let dataPass else { invariantFailure("a convolution compiled without an input gradient is asked for one") }
     dataPass.run(x: dx, weight: weight, y: dy, bias: nil, adds: false, samples: samples, context)
@@ -100,8 +99,8 @@ package final class ConvolutionKernel: Sendable {
 
   /// dWeight = the correlation of x with dy; dBias = the sum of dy; added to what is there if it `adds`.
   package func backwardWeights(
-    _ x: Stored, _ dy: Stored, dWeight: UnsafeMutablePointer<Float>,
-    dBias: UnsafeMutablePointer<Float>?, adds: Bool, samples: Int, _ context: KernelContext
+    _ x: Stored, _ dy: Stored, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, adds: Bool,
+    samples: Int, _ context: KernelContext
   ) {
     weightsPass.run(x: x, weight: dWeight, y: dy, bias: dBias, adds: adds, samples: samples, context)
   }

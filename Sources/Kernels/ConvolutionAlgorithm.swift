@@ -70,9 +70,9 @@ package struct ConvolutionAlgorithms: Hashable, Sendable, Codable {
 
   /// The usual choice: a function of shapes and instruction set alone.
   ///
-  /// Of Floats Winograd's wherever there is one, with the tiles that take fewer multiplications. GFLOP/s of a direct computation,
-  /// one core of two of a Zen 3 EPYC (AVX2, 89 GFLOP/s at its peak), 16 samples per call, forward / backward data /
-  /// backward weights, by `lockstep tune --model resnet20 --save FILE`:
+  /// Of Floats Winograd's wherever there is one, with the tiles that take fewer multiplications. GFLOP/s of a direct
+  /// computation, one core of two of a Zen 3 EPYC (AVX2, 89 GFLOP/s at its peak), 16 samples per call, forward / backward
+  /// data / backward weights, by `lockstep tune --model resnet20 --save FILE`:
   ///
   ///     16 -> 16 @32x32    direct 62 / 70 / 42    2x2  59 /  62 / 58    4x4  70 /  73 /  62
   ///     32 -> 32 @16x16    direct 67 / 90 / 52    2x2 103 / 128 / 84    4x4 132 / 177 / 115
