@@ -14,6 +14,8 @@
 #define HALVES NAME(halves)
 #define SELECT(which, a, b) ((VEC)(((MASK)(a) & (which)) | ((MASK)(b) & ~(which))))
 #define UNROLL _Pragma("clang loop unroll(full)")
+// Measured: where such a loop begins makes up to 10%.
+#define ALIGNED [[clang::code_align(32)]]
 // Keeps the compiler from carrying dozens of addresses from one patch to the next.
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer))
 #define INLINE static inline __attribute__((always_inline)) TARGET
@@ -84,9 +86,9 @@ void bfloat16_expand(int block, const uint16_t *kept, float *y, ptrdiff_t count)
 }
 
 void winograd_forward(
-    const winograd_shape *shape, const float *x, const float *weight, int transposed, const float *bias, float *y,
-    int samples, float *scratch, stretch *ahead) {
-  CHOOSE(forward, shape->block)(shape, x, weight, transposed, bias, y, samples, scratch, ahead);
+    const winograd_shape *shape, const float *x, const float *weight, const float *bias, float *y, int samples,
+    float *scratch, stretch *ahead) {
+  CHOOSE(forward, shape->block)(shape, x, weight, bias, y, samples, scratch, ahead);
 }
 
 void winograd_backward_weights(
@@ -95,16 +97,22 @@ void winograd_backward_weights(
   CHOOSE(backward_weights, shape->block)(shape, x, dy, d_weight, d_bias, adds, samples, scratch);
 }
 
-int winograd_points(const winograd_shape *shape) { return points_per_side(shape) * points_per_side(shape); }
+ptrdiff_t winograd_multiplications(const winograd_shape *shape) {
+  const grid g = grid_of(shape, 1);
+  return points_in(scheme_of(shape), &g.vertical) * points_in(scheme_of(shape), &g.horizontal);
+}
 
 size_t winograd_scratch(const winograd_shape *shape, int samples) {
-  const long points = winograd_points(shape), tiles = grid_of(shape, samples).tiles;
+  const scheme_facts facts = facts_of[scheme_of(shape)];
+  const long points = facts.points * facts.points, weights = facts.weights * facts.weights;
+  const long tiles = grid_of(shape, samples).tiles;
   const blocking f = blocking_of(shape, tiles);
   const gradient_blocking b = gradient_blocking_of(shape, tiles);
   const long panels = (shape->outputs + f.panel - 1) / f.panel, chunks = (shape->inputs + f.chunk - 1) / f.chunk;
-  const long forward = f.input_apart + f.output_apart + f.weight_apart * (f.tiles < tiles ? panels * chunks : 1);
-  const long backward = b.input_apart + b.output_apart + b.weight_apart;
-  return (size_t)(points * (forward > backward ? forward : backward) + shape->outputs);
+  const long forward =
+      points * (f.input_apart + f.output_apart) + weights * f.weight_apart * (f.tiles < tiles ? panels * chunks : 1);
+  const long backward = points * (b.input_apart + b.output_apart) + weights * b.weight_apart;
+  return (size_t)(max(forward, backward) + shape->outputs);
 }
 
 void max_pooling_forward(const pooling_shape *shape, const float *x, float *y, int samples) {

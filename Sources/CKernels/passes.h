@@ -2,43 +2,46 @@
 
 // Some tiles' inputs, as [points, C / chunk, capacity, chunk].
 INLINE void NAME(transform_inputs)(
-    int side, const winograd_shape *s, const grid *g, long first, long tiles, const float *x, float *v, int chunk,
-    long capacity, long apart) {
-  const int margin = margin_of(side, s);
-  for (long t = 0; t < tiles; t++) {
-    const place p = place_of(g, first + t);
+    scheme scheme, const winograd_shape *s, const tile_list *list, const float *x, float *v, int chunk, long capacity,
+    long apart) {
+  const int step = facts_of[scheme].input_step, margin = facts_of[scheme].pads ? s->padding : 0;
+  for (long t = 0; t < list->count; t++) {
+    const tile tile = list->tiles[t];
     for (int c = 0; c < s->inputs; c += LANES)
-      NAME(input_patch)(
-          side, x + ((long)p.sample * s->inputs + c) * s->height * s->width, s->height, s->width, p.row - margin,
-          p.column - margin, v + c / chunk * chunk * capacity + t * chunk + c % chunk, apart, 0);
+      BY_KIND(
+          NAME(input_patch), scheme, tile.kind, x + ((long)tile.sample * s->inputs + c) * s->height * s->width, s->height,
+          s->width, tile.row * step - margin, tile.column * step - margin,
+          v + c / chunk * chunk * capacity + t * chunk + c % chunk, apart, 0)
   }
 }
 
 // Lets some tiles' pixels come into the second-level cache while products keep the processor busy.
 INLINE void NAME(prefetch_tiles)(
-    int side, const grid *g, long first, long end, const float *image, int channels, int height, int width) {
-  const int tile = outputs_of(side);
+    int step, int pixels, const grid *g, long first, long end, const float *image, int channels, int height,
+    int width) {
   for (long t = first; t < min(end, g->tiles); t++) {
-    const place p = place_of(g, t);
+    const tile tile = tile_of(g, t);
     for (int c = 0; c < channels; c += LANES) {
-      const float *row = image + ((long)p.sample * channels + c) * height * width;
-      row += ((long)p.row * width + p.column) * LANES;
-      UNROLL for (int i = 0; i < tile; i++, row += (long)width * LANES)
-        UNROLL for (int j = 0; j < tile; j++) __builtin_prefetch(row + j * LANES, 0, 2);
+      const float *row = image + ((long)tile.sample * channels + c) * height * width;
+      row += ((long)tile.row * width + tile.column) * step * LANES;
+      UNROLL for (int i = 0; i < pixels; i++, row += (long)width * LANES)
+        UNROLL for (int j = 0; j < pixels; j++) __builtin_prefetch(row + j * LANES, 0, 2);
     }
   }
 }
 
 INLINE void NAME(forward_tiles)(
-    int side, const winograd_shape *s, const float *x, const float *weight, int transposed, const float *bias,
-    float *y, int samples, float *scratch, stretch *ahead) {
-  const int points = side * side, inputs = s->inputs, outputs = s->outputs;
+    scheme scheme, const winograd_shape *s, const float *x, const float *weight, const float *bias, float *y,
+    int samples, float *scratch, stretch *ahead) {
+  const scheme_facts facts = facts_of[scheme];
+  const int points = facts.points * facts.points, inputs = s->inputs, outputs = s->outputs;
   const grid g = grid_of(s, samples);
   const blocking k = blocking_of(s, g.tiles);
   float *const v = scratch, *const m = v + points * k.input_apart, *const u = m + points * k.output_apart;
   for (long first = 0; first < g.tiles; first += k.tiles) {
-    const long tiles = min(k.tiles, g.tiles - first);
-    NAME(transform_inputs)(side, s, &g, first, tiles, x, v, k.chunk, k.tiles, k.input_apart);
+    tile_list list;
+    list_tiles(&g, first, min(k.tiles, g.tiles - first), &list);
+    NAME(transform_inputs)(scheme, s, &list, x, v, k.chunk, k.tiles, k.input_apart);
     float *chunk = u;
     for (int o = 0; o < outputs; o += k.panel) {
       const int panel = (int)min(k.panel, outputs - o);
@@ -48,59 +51,66 @@ INLINE void NAME(forward_tiles)(
           for (int i = 0; i < count; i++)
             for (int j = 0; j < panel; j += LANES) {
               const long in = (c + i) / LANES, out = (o + j) / LANES;
-              const long block = transposed ? in * (outputs / LANES) + out : out * (inputs / LANES) + in;
+              const long block = s->is_transposed ? in * (outputs / LANES) + out : out * (inputs / LANES) + in;
               NAME(weight_patch)(
-                  side, weight + (block * 9 * LANES + i % LANES) * LANES, transposed,
+                  scheme, weight + (block * 9 * LANES + i % LANES) * LANES, s->is_transposed,
                   chunk + j / (2 * LANES) * 2 * LANES * count + i * 2 * LANES + j % (2 * LANES), k.weight_apart);
             }
         }
         for (int i = 0; i < points; i++) {
+          const int row = i % facts.points, column = i / facts.points;
+          const tile_range tiles = tiles_with(&list, scheme, row, column);
+          const int weight_point = weight_at(scheme, column) * facts.weights + weight_at(scheme, row);
           // Outputs have long left the cache; a gradient's place, the slice's own, has not.
-          if (o == 0 && c == 0 && !transposed)
+          if (o == 0 && c == 0 && !s->is_transposed)
             NAME(prefetch_tiles)(
-                side, &g, first + tiles * i / points, first + tiles * (i + 1) / points, y, outputs, s->output_height,
-                s->output_width);
+                facts.output_step, facts.outputs, &g, first + list.count * i / points,
+                first + list.count * (i + 1) / points, y, outputs, s->output_height, s->output_width);
           // Measured. On the way forward outputs are prefetched too.
-          ahead = read_ahead(ahead, transposed ? 20 : 10);
+          ahead = read_ahead(ahead, s->is_transposed ? 20 : 10);
           NAME(multiply)(
-              v + i * k.input_apart + c * k.tiles, k.chunk, 1, chunk + i * k.weight_apart, count * 2 * LANES,
-              2 * LANES, m + i * k.output_apart, 2 * LANES, k.panel, tiles, panel, count, c > 0);
+              v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk, 1,
+              chunk + weight_point * k.weight_apart, count * 2 * LANES, 2 * LANES,
+              m + i * k.output_apart + tiles.first * k.panel, 2 * LANES, k.panel, tiles.count, panel, count, c > 0);
         }
         // With one block of tiles a chunk is used once, and the next one can take its place in the cache.
-        if (k.tiles < g.tiles) chunk += points * k.weight_apart;
+        if (k.tiles < g.tiles) chunk += facts.weights * facts.weights * k.weight_apart;
       }
-      for (long t = 0; t < tiles; t++) {
-        const place p = place_of(&g, first + t);
+      for (long t = 0; t < list.count; t++) {
+        const tile tile = list.tiles[t];
         for (int j = 0; j < panel; j += LANES)
-          NAME(output_patch)(
-              side, m + t * k.panel + j, k.output_apart, bias ? bias + o + j : 0,
-              y + ((long)p.sample * outputs + o + j) * s->output_height * s->output_width, s->output_height,
-              s->output_width, p.row, p.column);
+          BY_KIND(
+              NAME(output_patch), scheme, tile.kind, m + t * k.panel + j, k.output_apart, bias ? bias + o + j : 0,
+              y + ((long)tile.sample * outputs + o + j) * s->output_height * s->output_width, s->output_height,
+              s->output_width, tile.row * facts.output_step, tile.column * facts.output_step)
       }
     }
   }
 }
 
 INLINE void NAME(backward_weights_tiles)(
-    int side, const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
+    scheme scheme, const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
     int samples, float *scratch) {
-  const int points = side * side, inputs = s->inputs, outputs = s->outputs;
+  const scheme_facts facts = facts_of[scheme];
+  const int points = facts.points * facts.points, inputs = s->inputs, outputs = s->outputs;
   const grid g = grid_of(s, samples);
   const gradient_blocking k = gradient_blocking_of(s, g.tiles);
   float *const v = scratch, *const w = v + points * k.input_apart, *const u = w + points * k.output_apart;
-  float *const bias_sum = u + points * k.weight_apart;
+  float *const bias_sum = u + facts.weights * facts.weights * k.weight_apart;
   for (int o = 0; o < outputs; o += LANES) STORE(bias_sum + o, (VEC){0});
   for (long first = 0; first < g.tiles; first += k.tiles) {
-    const long tiles = min(k.tiles, g.tiles - first);
-    NAME(transform_inputs)(side, s, &g, first, tiles, x, v, k.chunk, k.tiles, k.input_apart);
-    for (long t = 0; t < tiles; t++) {
-      const place p = place_of(&g, first + t);
+    tile_list list;
+    list_tiles(&g, first, min(k.tiles, g.tiles - first), &list);
+    NAME(transform_inputs)(scheme, s, &list, x, v, k.chunk, k.tiles, k.input_apart);
+    for (long t = 0; t < list.count; t++) {
+      const tile tile = list.tiles[t];
       for (int o = 0; o < outputs; o += LANES) {
         VEC sum = {0};
-        NAME(gradient_patch)(
-            side, dy + ((long)p.sample * outputs + o) * s->output_height * s->output_width, s->output_height,
-            s->output_width, p.row, p.column, w + o / k.panel * k.panel * k.tiles + t * k.panel + o % k.panel,
-            k.output_apart, d_bias ? &sum : 0);
+        BY_KIND(
+            NAME(gradient_patch), scheme, tile.kind,
+            dy + ((long)tile.sample * outputs + o) * s->output_height * s->output_width, s->output_height,
+            s->output_width, tile.row, tile.column, w + o / k.panel * k.panel * k.tiles + t * k.panel + o % k.panel,
+            k.output_apart, d_bias ? &sum : 0)
         STORE(bias_sum + o, LOAD(bias_sum + o) + sum);
       }
     }
@@ -111,18 +121,24 @@ INLINE void NAME(backward_weights_tiles)(
         // Inputs may be read for the first time since the forward pass.
         const long next = first + k.tiles;
         for (int i = 0; i < points; i++) {
+          const int row = i % facts.points, column = i / facts.points;
+          const tile_range tiles = tiles_with(&list, scheme, row, column);
+          const int weight_point = weight_at(scheme, column) * facts.weights + weight_at(scheme, row);
           NAME(prefetch_tiles)(
-              side, &g, next + k.tiles * i / points, next + k.tiles * (i + 1) / points, x, inputs, s->height, s->width);
+              facts.input_step, facts.places * facts.input_step, &g, next + k.tiles * i / points,
+              next + k.tiles * (i + 1) / points, x, inputs, s->height, s->width);
           NAME(multiply)(
-              v + i * k.input_apart + c * k.tiles, 1, k.chunk, w + i * k.output_apart + o * k.tiles, 2 * LANES, k.panel,
-              u + i * k.weight_apart, 2 * LANES, k.panel, count, panel, tiles, first > 0);
+              v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, 1, k.chunk,
+              w + i * k.output_apart + o * k.tiles + tiles.first * k.panel, 2 * LANES, k.panel,
+              u + weight_point * k.weight_apart, 2 * LANES, k.panel, count, panel, tiles.count,
+              first > 0 || repeats(scheme, row) || repeats(scheme, column));
         }
-        if (first + tiles < g.tiles) continue;
+        if (first + list.count < g.tiles) continue;
         for (int j = 0; j < panel; j += LANES)
           for (int r = 0; r < count; r++) {
             const long block = (long)((o + j) / LANES) * (inputs / LANES) + (c + r) / LANES;
             NAME(weight_gradient_patch)(
-                side, u + (long)r * k.panel + j, k.weight_apart,
+                scheme, u + (long)r * k.panel + j, k.weight_apart,
                 d_weight + (block * 9 * LANES + (c + r) % LANES) * LANES, adds);
           }
       }
@@ -133,25 +149,32 @@ INLINE void NAME(backward_weights_tiles)(
       STORE(d_bias + o, adds ? LOAD(d_bias + o) + LOAD(bias_sum + o) : LOAD(bias_sum + o));
 }
 
-// The number of points must be known where the transforms are inlined.
-#define BY_POINTS(FUNCTION, ...)                                                                                       \
-  switch (points_per_side(s)) {                                                                                        \
-    case 6: NAME(FUNCTION)(6, __VA_ARGS__); break;                                                                     \
-    case 4: NAME(FUNCTION)(4, __VA_ARGS__); break;                                                                     \
-    case 3: NAME(FUNCTION)(3, __VA_ARGS__); break;                                                                     \
-    case 1: NAME(FUNCTION)(1, __VA_ARGS__); break;                                                                     \
-  }
-
+// The scheme must be known where the transforms are inlined.
 FUNCTION void NAME(forward)(
-    const winograd_shape *s, const float *x, const float *weight, int transposed, const float *bias, float *y,
-    int samples, float *scratch, stretch *ahead) {
-  BY_POINTS(forward_tiles, s, x, weight, transposed, bias, y, samples, scratch, ahead)
+    const winograd_shape *s, const float *x, const float *weight, const float *bias, float *y, int samples,
+    float *scratch, stretch *ahead) {
+  switch (scheme_of(s)) {
+    case F4: NAME(forward_tiles)(F4, s, x, weight, bias, y, samples, scratch, ahead); break;
+    case F2: NAME(forward_tiles)(F2, s, x, weight, bias, y, samples, scratch, ahead); break;
+    case PAIR: NAME(forward_tiles)(PAIR, s, x, weight, bias, y, samples, scratch, ahead); break;
+    case PIXEL: NAME(forward_tiles)(PIXEL, s, x, weight, bias, y, samples, scratch, ahead); break;
+    case DOWN4: NAME(forward_tiles)(DOWN4, s, x, weight, bias, y, samples, scratch, ahead); break;
+    case UP4: NAME(forward_tiles)(UP4, s, x, weight, bias, y, samples, scratch, ahead); break;
+    default: __builtin_unreachable();
+  }
 }
 
 FUNCTION void NAME(backward_weights)(
     const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
     float *scratch) {
-  BY_POINTS(backward_weights_tiles, s, x, dy, d_weight, d_bias, adds, samples, scratch)
+  switch (scheme_of(s)) {
+    case F4: NAME(backward_weights_tiles)(F4, s, x, dy, d_weight, d_bias, adds, samples, scratch); break;
+    case F2: NAME(backward_weights_tiles)(F2, s, x, dy, d_weight, d_bias, adds, samples, scratch); break;
+    case PAIR: NAME(backward_weights_tiles)(PAIR, s, x, dy, d_weight, d_bias, adds, samples, scratch); break;
+    case PIXEL: NAME(backward_weights_tiles)(PIXEL, s, x, dy, d_weight, d_bias, adds, samples, scratch); break;
+    case DOWN4: NAME(backward_weights_tiles)(DOWN4, s, x, dy, d_weight, d_bias, adds, samples, scratch); break;
+    default: __builtin_unreachable();
+  }
 }
 
-#undef BY_POINTS
+#undef BY_KIND

@@ -8,7 +8,7 @@
     VEC sum[ROWS][VECTORS];                                                                                            \
     UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int v = 0; v < VECTORS; v++)                                     \
         sum[r][v] = (VEC){0};                                                                                          \
-    for (long p = 0; p < steps; p++) {                                                                                 \
+    ALIGNED for (long p = 0; p < steps; p++) {                                                                         \
       VEC row[VECTORS];                                                                                                \
       UNROLL for (int v = 0; v < VECTORS; v++) row[v] = LOAD(b + p * b_stride + v * LANES);                            \
       UNROLL for (int r = 0; r < ROWS; r++) {                                                                          \

@@ -5,6 +5,7 @@ typedef int MASK __attribute__((vector_size(4 * LANES)));
 typedef uint16_t HALVES __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 
 #ifndef ONLY_ROUNDING
+#include "strided.h"
 #include "transforms.h"
 #include "products.h"
 #include "patches.h"

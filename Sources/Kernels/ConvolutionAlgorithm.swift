@@ -105,14 +105,16 @@ extension ConvolutionGeometry {
   /// The sides of the tiles in which there is a Winograd form.
   var winogradTiles: [Int] {
     guard
-      (kernelHeight, kernelWidth) == (3, 3) && (stride, dilation, groups) == (1, 1, 1) && padding <= 2
-        && input.block == output.block && input.block > 1
+      (kernelHeight, kernelWidth) == (3, 3) && (dilation, groups) == (1, 1) && input.block == output.block
+        && input.block > 1
     else { return [] }
+    if stride == 2 && padding == 1 { return [4] }
+    guard stride == 1 && padding <= 2 else { return [] }
     return (input.shape.height, input.shape.width, padding) == (1, 1, 1) ? [1, 2, 4] : [2, 4]
   }
 
   /// Whether an image is as small as a tile that has no neighbors but zeros.
   var isWholeTile: Bool {
-    padding == 1 && input.shape.height == input.shape.width && input.shape.height <= 2 && !winogradTiles.isEmpty
+    (stride, padding) == (1, 1) && input.shape.height == input.shape.width && input.shape.height <= 2 && !winogradTiles.isEmpty
   }
 }

@@ -5,8 +5,9 @@ import Testing
 
 /// Winograd's convolution, and oneDNN's direct one, against the definition in Double.
 @Suite struct WinogradTests {
-  /// Sizes that tiles of 2 and 4 cut unevenly, images as small as a tile, channels that fill neither blocks, strips nor
-  /// chunks, tiles enough for several blocks of them.
+  /// Sizes that tiles of 2 and 4 cut unevenly, with short tiles in one dimension, in both, and alone, images as small as a
+  /// tile, channels that fill neither blocks, strips nor chunks, tiles enough for several blocks of them; strides of 2 over
+  /// even and odd sizes.
   static let cases = [
     ConvolutionCase(samples: 5, inputs: 3, outputs: 7, height: 7, width: 5),
     ConvolutionCase(samples: 1, inputs: 16, outputs: 16, height: 1, width: 1),
@@ -19,6 +20,12 @@ import Testing
     ConvolutionCase(samples: 3, inputs: 16, outputs: 8, height: 9, width: 6, padding: 0),
     ConvolutionCase(samples: 3, inputs: 8, outputs: 24, height: 6, width: 7, padding: 2, hasBias: true),
     ConvolutionCase(samples: 40, inputs: 80, outputs: 72, height: 8, width: 9, hasBias: true),
+    ConvolutionCase(samples: 30, inputs: 40, outputs: 24, height: 14, width: 13),
+    ConvolutionCase(samples: 3, inputs: 24, outputs: 40, height: 8, width: 16, stride: 2, hasBias: true),
+    ConvolutionCase(samples: 20, inputs: 70, outputs: 90, height: 14, width: 25, stride: 2, hasBias: true),
+    ConvolutionCase(samples: 40, inputs: 80, outputs: 40, height: 15, width: 8, stride: 2),
+    ConvolutionCase(samples: 3, inputs: 8, outputs: 16, height: 5, width: 6, stride: 2),
+    ConvolutionCase(samples: 2, inputs: 3, outputs: 7, height: 1, width: 2, stride: 2),
   ]
 
   /// The usual choice is the one with the fewest multiplications, and images as small as a tile take fewer.

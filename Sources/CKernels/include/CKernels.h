@@ -97,25 +97,25 @@ typedef struct {
   int output_width;
   /// Zeros around the input on every side, up to 2.
   int padding;
-  /// m, 2 or 4; 1 for images of one pixel.
+  /// 1 or 2.
+  int stride;
+  /// m, 2 or 4; 1 for images of one pixel. With a stride of 2 it is 4, and the padding 1.
   int tile;
+  /// Whether this is the gradient's way: then inputs are the convolution's outputs, the padding is 2 - padding, and the
+  /// weight is [C/b, K/b, 3, 3, b of C, b of K], taken as its own mirror image.
+  int is_transposed;
 } winograd_shape;
 
-/// Multiplications per tile and pair of channels.
-int winograd_points(const winograd_shape *shape);
+/// Multiplications per sample and pair of channels.
+ptrdiff_t winograd_multiplications(const winograd_shape *shape);
 
 /// Floats of scratch memory that any pass over so many samples takes.
 size_t winograd_scratch(const winograd_shape *shape, int samples);
 
-/// y = x convolved with the weight (+ bias, unless that is null).
-///
-/// If `transposed`, the shape describes the gradient's way: its inputs are the convolution's outputs, its padding is
-/// 2 - padding, and the weight is [inputs/b, outputs/b, 3, 3, b of inputs, b of outputs], taken as its own mirror image.
-///
-/// Reads ahead what `ahead` lists, up to an empty stretch.
+/// y = x convolved with the weight (+ bias, unless that is null). Reads ahead what `ahead` lists, up to an empty stretch.
 void winograd_forward(
-    const winograd_shape *shape, const float *x, const float *weight, int transposed, const float *bias, float *y,
-    int samples, float *scratch, stretch *ahead);
+    const winograd_shape *shape, const float *x, const float *weight, const float *bias, float *y, int samples,
+    float *scratch, stretch *ahead);
 
 /// d_weight = x correlated with dy; d_bias = the sum of dy (unless that is null). Added to what is there if it `adds`.
 void winograd_backward_weights(
