@@ -26,12 +26,17 @@ static inline long tiles_per_block(const winograd_shape *s, long tiles) {
   return min(tiles, ((tiles + blocks - 1) / blocks + 3) / 4 * 4);
 }
 
+// Four vectors of AVX-512's, two of AVX2's; less where there are less.
+static inline int strip_of(const winograd_shape *s) { return (int)min(s->block == 16 ? 64 : 16, s->outputs); }
+
 typedef struct {
   long tiles;
   // Input channels whose weights are transformed together.
   int chunk;
   // Output channels of the same.
   int panel;
+  // Channels of a strip of a product.
+  int strip;
   // Floats between two points' matrices.
   long input_apart;
   long output_apart;
@@ -40,11 +45,11 @@ typedef struct {
 
 static inline blocking blocking_of(const winograd_shape *s, long tiles) {
   const long block = tiles_per_block(s, tiles);
-  const int chunk = (int)min(64, s->inputs), panel = (int)min(32, s->outputs);
+  const int chunk = (int)min(64, s->inputs), strip = strip_of(s), panel = (int)min(4 * s->block, s->outputs);
   const long chunks = (s->inputs + chunk - 1) / chunk;
   return (blocking){
-      block, chunk, panel, apart(block * chunk * chunks), apart(block * panel),
-      apart((long)chunk * ((panel + 31) & ~31))};
+      block, chunk, panel, strip, apart(block * chunk * chunks), apart(block * panel),
+      apart((long)chunk * ((panel + strip - 1) / strip * strip))};
 }
 
 typedef struct {
@@ -53,6 +58,7 @@ typedef struct {
   // their sums go on from block to block; with few tiles, which many sums have little of, as many as stay in the cache.
   int chunk;
   int panel;
+  int strip;
   long input_apart;
   long output_apart;
   long weight_apart;
@@ -64,5 +70,6 @@ static inline gradient_blocking gradient_blocking_of(const winograd_shape *s, lo
   const int panel = block == tiles ? (int)min(64, s->outputs) : s->outputs;
   const long chunks = (s->inputs + chunk - 1) / chunk, panels = (s->outputs + panel - 1) / panel;
   return (gradient_blocking){
-      block, chunk, panel, apart(block * chunk * chunks), apart(block * panel * panels), apart((long)chunk * panel)};
+      block, chunk, panel, strip_of(s), apart(block * chunk * chunks), apart(block * panel * panels),
+      apart((long)chunk * panel)};
 }

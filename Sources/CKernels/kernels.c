@@ -14,8 +14,6 @@
 #define HALVES NAME(halves)
 #define SELECT(which, a, b) ((VEC)(((MASK)(a) & (which)) | ((MASK)(b) & ~(which))))
 #define UNROLL _Pragma("clang loop unroll(full)")
-// Measured: where such a loop begins makes up to 10%.
-#define ALIGNED [[clang::code_align(32)]]
 // Keeps the compiler from carrying dozens of addresses from one patch to the next.
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer))
 #define INLINE static inline __attribute__((always_inline)) TARGET

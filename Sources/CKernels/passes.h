@@ -54,7 +54,7 @@ INLINE void NAME(forward_tiles)(
               const long block = s->is_transposed ? in * (outputs / LANES) + out : out * (inputs / LANES) + in;
               NAME(weight_patch)(
                   scheme, weight + (block * 9 * LANES + i % LANES) * LANES, s->is_transposed,
-                  chunk + j / (2 * LANES) * 2 * LANES * count + i * 2 * LANES + j % (2 * LANES), k.weight_apart);
+                  chunk + j / k.strip * k.strip * count + i * k.strip + j % k.strip, k.weight_apart);
             }
         }
         for (int i = 0; i < points; i++) {
@@ -69,9 +69,9 @@ INLINE void NAME(forward_tiles)(
           // Measured. On the way forward outputs are prefetched too.
           ahead = read_ahead(ahead, s->is_transposed ? 20 : 10);
           NAME(multiply)(
-              v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk, 1,
-              chunk + weight_point * k.weight_apart, count * 2 * LANES, 2 * LANES,
-              m + i * k.output_apart + tiles.first * k.panel, 2 * LANES, k.panel, tiles.count, panel, count, c > 0);
+              v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk, 1, k.strip,
+              chunk + weight_point * k.weight_apart, count * k.strip, k.strip,
+              m + i * k.output_apart + tiles.first * k.panel, k.strip, k.panel, tiles.count, panel, count, c > 0);
         }
         // With one block of tiles a chunk is used once, and the next one can take its place in the cache.
         if (k.tiles < g.tiles) chunk += facts.weights * facts.weights * k.weight_apart;
@@ -128,9 +128,9 @@ INLINE void NAME(backward_weights_tiles)(
               facts.input_step, facts.places * facts.input_step, &g, next + k.tiles * i / points,
               next + k.tiles * (i + 1) / points, x, inputs, s->height, s->width);
           NAME(multiply)(
-              v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, 1, k.chunk,
-              w + i * k.output_apart + o * k.tiles + tiles.first * k.panel, 2 * LANES, k.panel,
-              u + weight_point * k.weight_apart, 2 * LANES, k.panel, count, panel, tiles.count,
+              v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, 1, k.chunk, k.strip,
+              w + i * k.output_apart + o * k.tiles + tiles.first * k.panel, k.strip, k.panel,
+              u + weight_point * k.weight_apart, k.strip, k.panel, count, panel, tiles.count,
               first > 0 || repeats(scheme, row) || repeats(scheme, column));
         }
         if (first + list.count < g.tiles) continue;
