@@ -9,6 +9,8 @@ import Testing
     var differences = CentralDifferences()
     // Steps that change no order among the elements of `distinct`; between kinks all is linear.
     if name == "max pooling" || name == "relu" { differences.step = 0.005 }
+    // Deep and without kinks nearby: a larger step has less of y's rounding.
+    if name.hasPrefix("residual") { differences.step = 0.02 }
     for isBlocked in [false, true] {
       run.inputIsBlocked = isBlocked
       let (worst, error) = try differences.largestError(run)
