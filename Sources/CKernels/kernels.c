@@ -1,6 +1,7 @@
 #include "CKernels.h"
 #include "bfloat16.h"
-#include "blocking.h"
+#include "phases.h"
+#include <string.h>
 
 // The kernels are written once, for vectors of LANES Floats, and compiled for each set of instructions.
 
@@ -100,7 +101,7 @@ ptrdiff_t winograd_multiplications(const winograd_shape *shape) {
   return points_in(scheme_of(shape), &g.vertical) * points_in(scheme_of(shape), &g.horizontal);
 }
 
-size_t winograd_scratch(const winograd_shape *shape, int samples) {
+static size_t scratch_of_tiles(const winograd_shape *shape, int samples) {
   const scheme_facts facts = facts_of[scheme_of(shape)];
   const long points = facts.points * facts.points, weights = facts.weights * facts.weights;
   const long tiles = grid_of(shape, samples).tiles;
@@ -111,6 +112,12 @@ size_t winograd_scratch(const winograd_shape *shape, int samples) {
       points * (f.input_apart + f.output_apart) + weights * f.weight_apart * (f.tiles < tiles ? panels * chunks : 1);
   const long backward = points * (b.input_apart + b.output_apart) + weights * b.weight_apart;
   return (size_t)(max(forward, backward) + shape->outputs);
+}
+
+size_t winograd_scratch(const winograd_shape *shape, int samples) {
+  if (scheme_of(shape) != STEM) return scratch_of_tiles(shape, samples);
+  const winograd_shape phases = shape_of_phases(shape);
+  return (size_t)(phases_count(shape, samples) + phase_weights_count(shape)) + scratch_of_tiles(&phases, samples);
 }
 
 void max_pooling_forward(const pooling_shape *shape, const float *x, float *y, int samples) {

@@ -34,7 +34,8 @@ INLINE void NAME(forward_tiles)(
     scheme scheme, const winograd_shape *s, const float *x, const float *weight, const float *bias, float *y,
     int samples, float *scratch, stretch *ahead) {
   const scheme_facts facts = facts_of[scheme];
-  const int points = facts.points * facts.points, inputs = s->inputs, outputs = s->outputs;
+  const int points = facts.points * facts.points, taps = facts.taps * facts.taps;
+  const int inputs = s->inputs, outputs = s->outputs;
   const grid g = grid_of(s, samples);
   const blocking k = blocking_of(s, g.tiles);
   float *const v = scratch, *const m = v + points * k.input_apart, *const u = m + points * k.output_apart;
@@ -53,7 +54,7 @@ INLINE void NAME(forward_tiles)(
               const long in = (c + i) / LANES, out = (o + j) / LANES;
               const long block = s->is_transposed ? in * (outputs / LANES) + out : out * (inputs / LANES) + in;
               NAME(weight_patch)(
-                  scheme, weight + (block * 9 * LANES + i % LANES) * LANES, s->is_transposed,
+                  scheme, weight + (block * taps * LANES + i % LANES) * LANES, s->is_transposed,
                   chunk + j / k.strip * k.strip * count + i * k.strip + j % k.strip, k.weight_apart);
             }
         }
@@ -92,7 +93,8 @@ INLINE void NAME(backward_weights_tiles)(
     scheme scheme, const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
     int samples, float *scratch) {
   const scheme_facts facts = facts_of[scheme];
-  const int points = facts.points * facts.points, inputs = s->inputs, outputs = s->outputs;
+  const int points = facts.points * facts.points, taps = facts.taps * facts.taps;
+  const int inputs = s->inputs, outputs = s->outputs;
   const grid g = grid_of(s, samples);
   const gradient_blocking k = gradient_blocking_of(s, g.tiles);
   float *const v = scratch, *const w = v + points * k.input_apart, *const u = w + points * k.output_apart;
@@ -139,7 +141,7 @@ INLINE void NAME(backward_weights_tiles)(
             const long block = (long)((o + j) / LANES) * (inputs / LANES) + (c + r) / LANES;
             NAME(weight_gradient_patch)(
                 scheme, u + (long)r * k.panel + j, k.weight_apart,
-                d_weight + (block * 9 * LANES + (c + r) % LANES) * LANES, adds);
+                d_weight + (block * taps * LANES + (c + r) % LANES) * LANES, adds);
           }
       }
     }
@@ -147,34 +149,6 @@ INLINE void NAME(backward_weights_tiles)(
   if (d_bias)
     for (int o = 0; o < outputs; o += LANES)
       STORE(d_bias + o, adds ? LOAD(d_bias + o) + LOAD(bias_sum + o) : LOAD(bias_sum + o));
-}
-
-// The scheme must be known where the transforms are inlined.
-FUNCTION void NAME(forward)(
-    const winograd_shape *s, const float *x, const float *weight, const float *bias, float *y, int samples,
-    float *scratch, stretch *ahead) {
-  switch (scheme_of(s)) {
-    case F4: NAME(forward_tiles)(F4, s, x, weight, bias, y, samples, scratch, ahead); break;
-    case F2: NAME(forward_tiles)(F2, s, x, weight, bias, y, samples, scratch, ahead); break;
-    case PAIR: NAME(forward_tiles)(PAIR, s, x, weight, bias, y, samples, scratch, ahead); break;
-    case PIXEL: NAME(forward_tiles)(PIXEL, s, x, weight, bias, y, samples, scratch, ahead); break;
-    case DOWN4: NAME(forward_tiles)(DOWN4, s, x, weight, bias, y, samples, scratch, ahead); break;
-    case UP4: NAME(forward_tiles)(UP4, s, x, weight, bias, y, samples, scratch, ahead); break;
-    default: __builtin_unreachable();
-  }
-}
-
-FUNCTION void NAME(backward_weights)(
-    const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
-    float *scratch) {
-  switch (scheme_of(s)) {
-    case F4: NAME(backward_weights_tiles)(F4, s, x, dy, d_weight, d_bias, adds, samples, scratch); break;
-    case F2: NAME(backward_weights_tiles)(F2, s, x, dy, d_weight, d_bias, adds, samples, scratch); break;
-    case PAIR: NAME(backward_weights_tiles)(PAIR, s, x, dy, d_weight, d_bias, adds, samples, scratch); break;
-    case PIXEL: NAME(backward_weights_tiles)(PIXEL, s, x, dy, d_weight, d_bias, adds, samples, scratch); break;
-    case DOWN4: NAME(backward_weights_tiles)(DOWN4, s, x, dy, d_weight, d_bias, adds, samples, scratch); break;
-    default: __builtin_unreachable();
-  }
 }
 
 #undef BY_KIND

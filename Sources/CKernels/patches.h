@@ -79,20 +79,20 @@ INLINE void NAME(output_patch)(
   else                                                                                                                 \
     PATCH(shorter(s), shorter(s), facts_of[s].points, __VA_ARGS__);
 
-// Transforms a 3x3 weight, mirrored if asked for, of one input channel and a block of output channels.
+// Transforms a weight, mirrored if asked for, of one input channel and a block of output channels.
 INLINE void NAME(weight_patch)(scheme s, const float *weight, int mirrored, float *points, long apart) {
-  const int count = facts_of[s].weights;
-  VEC half[3][6];
+  const int taps = facts_of[s].taps, count = facts_of[s].weights;
+  VEC half[4][6];
   OPAQUE(points);
-  UNROLL for (int i = 0; i < 3; i++) {
-    VEC d[3];
-    UNROLL for (int j = 0; j < 3; j++)
-        d[j] = LOAD(weight + (mirrored ? 8 - (i * 3 + j) : i * 3 + j) * LANES * LANES);
+  UNROLL for (int i = 0; i < taps; i++) {
+    VEC d[4];
+    UNROLL for (int j = 0; j < taps; j++)
+        d[j] = LOAD(weight + (mirrored ? taps * taps - 1 - (i * taps + j) : i * taps + j) * LANES * LANES);
     NAME(transform_weight)(s, d, half[i]);
   }
   UNROLL for (int j = 0; j < count; j++) {
-    VEC d[3], t[6];
-    UNROLL for (int i = 0; i < 3; i++) d[i] = half[i][j];
+    VEC d[4], t[6];
+    UNROLL for (int i = 0; i < taps; i++) d[i] = half[i][j];
     NAME(transform_weight)(s, d, t);
     UNROLL for (int i = 0; i < count; i++, points += apart) STORE(points, t[i]);
   }
@@ -100,20 +100,20 @@ INLINE void NAME(weight_patch)(scheme s, const float *weight, int mirrored, floa
 
 // The way back: the gradient of such a weight.
 INLINE void NAME(weight_gradient_patch)(scheme s, const float *points, long apart, float *d_weight, int adds) {
-  const int count = facts_of[s].weights;
-  VEC half[3][6];
+  const int taps = facts_of[s].taps, count = facts_of[s].weights;
+  VEC half[4][6];
   OPAQUE(points);
   UNROLL for (int j = 0; j < count; j++) {
-    VEC d[6], t[3];
+    VEC d[6], t[4];
     UNROLL for (int i = 0; i < count; i++, points += apart) d[i] = LOAD(points);
     NAME(transform_weight_gradient)(s, d, t);
-    UNROLL for (int i = 0; i < 3; i++) half[i][j] = t[i];
+    UNROLL for (int i = 0; i < taps; i++) half[i][j] = t[i];
   }
-  UNROLL for (int i = 0; i < 3; i++) {
-    VEC t[3];
+  UNROLL for (int i = 0; i < taps; i++) {
+    VEC t[4];
     NAME(transform_weight_gradient)(s, half[i], t);
-    UNROLL for (int j = 0; j < 3; j++) {
-      float *const to = d_weight + (i * 3 + j) * LANES * LANES;
+    UNROLL for (int j = 0; j < taps; j++) {
+      float *const to = d_weight + (i * taps + j) * LANES * LANES;
       STORE(to, adds ? LOAD(to) + t[j] : t[j]);
     }
   }

@@ -17,6 +17,8 @@ typedef enum {
   // The way back from there: m inputs and a neighbor become 2 m outputs, by turns of the middle tap and of the outer ones.
   UP3,
   UP4,
+  // F(3, 4).
+  STEM,
 } scheme;
 
 // Of m places on the smaller of the two images.
@@ -25,6 +27,7 @@ typedef struct {
   int inputs;
   int outputs;
   int points;
+  int taps;
   // Points of the weight: the middle tap of a stride of 2 is one, however often it is used.
   int weights;
   // From one place to the next.
@@ -37,26 +40,30 @@ typedef struct {
 enum { MOST_POINTS = 9, MOST_OUTPUTS = 8 };
 
 static const scheme_facts facts_of[] = {
-    [PIXEL] = {1, 1, 1, 1, 1, 1, 1, 0}, [PAIR] = {2, 2, 2, 3, 3, 1, 1, 0},  [F2] = {2, 4, 2, 4, 4, 1, 1, 1},
-    [F3] = {3, 5, 3, 5, 6, 1, 1, 1},    [F4] = {4, 6, 4, 6, 6, 1, 1, 1},    [DOWN3] = {3, 7, 3, 7, 6, 2, 1, 1},
-    [DOWN4] = {4, 9, 4, 9, 6, 2, 1, 1}, [UP3] = {3, 4, 6, 7, 6, 1, 2, 0},   [UP4] = {4, 5, 8, 9, 6, 1, 2, 0},
+    [PIXEL] = {1, 1, 1, 1, 3, 1, 1, 1, 0}, [PAIR] = {2, 2, 2, 3, 3, 3, 1, 1, 0},  [F2] = {2, 4, 2, 4, 3, 4, 1, 1, 1},
+    [F3] = {3, 5, 3, 5, 3, 6, 1, 1, 1},    [F4] = {4, 6, 4, 6, 3, 6, 1, 1, 1},    [DOWN3] = {3, 7, 3, 7, 3, 6, 2, 1, 1},
+    [DOWN4] = {4, 9, 4, 9, 3, 6, 2, 1, 1}, [UP3] = {3, 4, 6, 7, 3, 6, 1, 2, 0},   [UP4] = {4, 5, 8, 9, 3, 6, 1, 2, 0},
+    [STEM] = {3, 6, 3, 6, 4, 6, 1, 1, 1},
 };
 
 // What an image's last tiles may be cut to: a scheme that leaves out the last points and has the others' weights.
 static inline scheme shorter(scheme s) { return s == F4 || s == DOWN4 || s == UP4 ? s - 1 : s; }
 
 static inline scheme scheme_of(const winograd_shape *s) {
+  if (s->tile == 3) return STEM;
   if (s->stride == 2) return s->is_transposed ? UP4 : DOWN4;
   if (s->tile == 4) return F4;
   const int is_whole = s->padding == 1 && s->height == s->tile && s->width == s->tile;
   return !is_whole ? F2 : s->tile == 2 ? PAIR : PIXEL;
 }
 
+static inline int is_strided(scheme s) { return s >= DOWN3 && s <= UP4; }
+
 // The weight's point that is multiplied at a tile's point.
 static inline int weight_at(scheme s, int point) {
   static const int strided[] = {0, 1, 2, 3, 4, 4, 4, 5, 4};
-  return s >= DOWN3 ? strided[point] : point;
+  return is_strided(s) ? strided[point] : point;
 }
 
 // Whether an earlier point has the same.
-static inline int repeats(scheme s, int point) { return s >= DOWN3 && (point == 5 || point == 6 || point == 8); }
+static inline int repeats(scheme s, int point) { return is_strided(s) && (point == 5 || point == 6 || point == 8); }

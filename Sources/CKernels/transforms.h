@@ -3,7 +3,8 @@
 // F(2, 3) interpolates at 0, 1, -1 and infinity; F(4, 3) at 0, +-a, b, infinity and -b, in this order. a = 5/8, b = 3/2 are
 // exact in binary and keep the error at half of what the usual 1 and 2 give. With M(p) the product over the other finite
 // points q of (x - q), the rows of B^T are M's coefficients, those of A^T the points' powers, and G's row is
-// (1, p, p^2) / M(p). F(3, 3) does without -b, and its B^T has the factors p + b that F(4, 3)'s weights lack for it.
+// (1, p, p^2) / M(p). F(3, 4) has the same B^T and a p^3. F(3, 3) does without -b, and its B^T has the factors p + b that
+// F(4, 3)'s weights lack for it.
 //
 // An image of two pixels is y0 = w1 x0 + w2 x1, y1 = w0 x0 + w1 x1, by Karatsuba's trick: w1 (x0 + x1), (w2 - w1) x1,
 // (w0 - w1) x0.
@@ -21,7 +22,7 @@
 
 // t = B^T d: inputs
 INLINE void NAME(transform_input)(scheme s, const VEC *d, VEC *t) {
-  if (s == F4) {
+  if (s == F4 || s == STEM) {
     const VEC p = d[4] - B2 * d[2], q = d[3] - B2 * d[1], r = d[4] - A2 * d[2], v = d[3] - A2 * d[1];
     t[0] = A2 * B2 * d[0] + (d[4] - (A2 + B2) * d[2]);
     t[1] = p + A1 * q;
@@ -65,6 +66,11 @@ INLINE void NAME(transform_output)(scheme s, const VEC *d, VEC *t) {
     t[0] = d[0] + (a + d[3]);
     t[1] = A1 * b + B1 * d[3];
     t[2] = d[4] + (A2 * a + B2 * d[3]);
+  } else if (s == STEM) {
+    const VEC a = d[1] + d[2], b = d[1] - d[2], c = d[3] + d[5], e = d[3] - d[5];
+    t[0] = d[0] + (a + c);
+    t[1] = A1 * b + B1 * e;
+    t[2] = d[4] + (A2 * a + B2 * c);
   } else if (s == F2) {
     t[0] = d[0] + (d[1] + d[2]);
     t[1] = (d[1] - d[2]) + d[3];
@@ -95,6 +101,14 @@ INLINE void NAME(transform_gradient)(scheme s, const VEC *d, VEC *t) {
     t[2] = a - A1 * d[1];
     t[3] = d[0] + (B1 * d[1] + B2 * d[2]);
     t[4] = d[2];
+  } else if (s == STEM) {
+    const VEC a = d[0] + A2 * d[2], c = d[0] + B2 * d[2];
+    t[0] = d[0];
+    t[1] = a + A1 * d[1];
+    t[2] = a - A1 * d[1];
+    t[3] = c + B1 * d[1];
+    t[4] = d[2];
+    t[5] = c - B1 * d[1];
   } else if (s == F2) {
     t[0] = d[0];
     t[1] = d[0] + d[1];
@@ -122,6 +136,15 @@ INLINE void NAME(transform_weight)(scheme s, const VEC *d, VEC *t) {
     t[3] = c + e;
     t[4] = d[2];
     t[5] = c - e;
+  } else if (s == STEM) {
+    const VEC a = NA * d[0] + NA * A2 * d[2], b = NA * A1 * d[1] + NA * A3 * d[3];
+    const VEC c = NB * d[0] + NB * B2 * d[2], e = NB * B1 * d[1] + NB * B3 * d[3];
+    t[0] = N0 * d[0];
+    t[1] = a + b;
+    t[2] = a - b;
+    t[3] = c + e;
+    t[4] = d[3];
+    t[5] = c - e;
   } else if (s == F2) {
     const VEC a = .5f * (d[0] + d[2]), b = .5f * d[1];
     t[0] = d[0];
@@ -146,6 +169,12 @@ INLINE void NAME(transform_weight_gradient)(scheme s, const VEC *d, VEC *t) {
     t[0] = N0 * d[0] + (NA * a + NB * c);
     t[1] = NA * A1 * b + NB * B1 * e;
     t[2] = NA * A2 * a + NB * B2 * c + d[4];
+  } else if (s == STEM) {
+    const VEC a = d[1] + d[2], b = d[1] - d[2], c = d[3] + d[5], e = d[3] - d[5];
+    t[0] = N0 * d[0] + (NA * a + NB * c);
+    t[1] = NA * A1 * b + NB * B1 * e;
+    t[2] = NA * A2 * a + NB * B2 * c;
+    t[3] = d[4] + (NA * A3 * b + NB * B3 * e);
   } else if (s == F2) {
     const VEC a = d[1] + d[2], b = d[1] - d[2];
     t[0] = d[0] + .5f * a;

@@ -10,6 +10,8 @@ typedef uint16_t HALVES __attribute__((vector_size(2 * LANES), aligned(2), may_a
 #include "products.h"
 #include "patches.h"
 #include "passes.h"
+#include "stem.h"
+#include "winograd.h"
 #include "pooling.h"
 #include "elementwise.h"
 #endif

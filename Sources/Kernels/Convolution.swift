@@ -30,6 +30,7 @@ package final class ConvolutionKernel: Sendable {
     func pass(_ kind: ConvolutionPassKind, _ algorithm: ConvolutionAlgorithm) -> any ConvolutionPass {
       switch algorithm {
       case .direct: DirectConvolution(kind, geometry, samples: samples)
+      case .winograd where kind == .backwardData && geometry.isStem: DirectConvolution(kind, geometry, samples: samples)
       case .winograd(let tile): WinogradConvolution(kind, geometry, tile: tile)
       case .amx: AMXConvolution(kind, geometry)
       }

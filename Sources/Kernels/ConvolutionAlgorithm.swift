@@ -4,12 +4,12 @@ import Tensors
 package enum ConvolutionAlgorithm: Hashable, Sendable, Codable, CustomStringConvertible {
   /// oneDNN's direct convolution.
   case direct
-  /// Winograd's, with tiles of `tile` x `tile` outputs: 2 or 4, or 1 if the image has one pixel.
+  /// Winograd's, with tiles of `tile` x `tile` outputs: 2 or 4, 1 if the image has one pixel, 3 for the stem.
   case winograd(tile: Int)
   /// Directly, by AMX's products of bf16 numbers.
   case amx
 
-  package static let all: [ConvolutionAlgorithm] = [.direct] + [1, 2, 4].map { .winograd(tile: $0) } + [.amx]
+  package static let all: [ConvolutionAlgorithm] = [.direct] + [1, 2, 3, 4].map { .winograd(tile: $0) } + [.amx]
 
   package var description: String {
     switch self {
@@ -104,6 +104,7 @@ extension ConvolutionGeometry {
 
   /// The sides of the tiles in which there is a Winograd form.
   var winogradTiles: [Int] {
+    if isStem { return [3] }
     guard
       (kernelHeight, kernelWidth) == (3, 3) && (dilation, groups) == (1, 1) && input.block == output.block
         && input.block > 1
@@ -111,6 +112,12 @@ extension ConvolutionGeometry {
     if stride == 2 && padding == 1 { return [4] }
     guard stride == 1 && padding <= 2 else { return [] }
     return (input.shape.height, input.shape.width, padding) == (1, 1, 1) ? [1, 2, 4] : [2, 4]
+  }
+
+  /// Whether this is ImageNet networks' first layer, 7x7 with a stride of 2 over the image itself, whose gradient nobody wants.
+  var isStem: Bool {
+    (kernelHeight, kernelWidth) == (7, 7) && (stride, padding, dilation, groups) == (2, 3, 1, 1) && input.block == 1
+      && input.shape.channels <= 4 && output.block > 1
   }
 
   /// Whether an image is as small as a tile that has no neighbors but zeros.

@@ -14,6 +14,7 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
   var stride = 1
   var padding = 1
   var hasBias = false
+  var isPlain = false
 
   var testDescription: String {
     "\(samples)x\(inputs)x\(height)x\(width) -> \(outputs), kernel \(kernel), stride \(stride), padding \(padding)"
@@ -30,8 +31,9 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
 
   var geometry: ConvolutionGeometry {
     let block = InstructionSet.channelBlock
+    let input = ActivationLayout(shape: input, block: isPlain ? 1 : block)
     return ConvolutionGeometry(
-      input: ActivationLayout(shape: input, block: block), output: ActivationLayout(shape: output, block: block),
+      input: input, output: ActivationLayout(shape: output, block: block),
       kernelHeight: kernel, kernelWidth: kernel, stride: stride, padding: padding, dilation: 1, groups: 1,
       hasBias: hasBias)
   }

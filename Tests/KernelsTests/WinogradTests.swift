@@ -26,6 +26,13 @@ import Testing
     ConvolutionCase(samples: 40, inputs: 80, outputs: 40, height: 15, width: 8, stride: 2),
     ConvolutionCase(samples: 3, inputs: 8, outputs: 16, height: 5, width: 6, stride: 2),
     ConvolutionCase(samples: 2, inputs: 3, outputs: 7, height: 1, width: 2, stride: 2),
+    ConvolutionCase(
+      samples: 3, inputs: 3, outputs: 24, height: 29, width: 40, kernel: 7, stride: 2, padding: 3, isPlain: true),
+    ConvolutionCase(
+      samples: 5, inputs: 1, outputs: 70, height: 8, width: 9, kernel: 7, stride: 2, padding: 3, hasBias: true,
+      isPlain: true),
+    ConvolutionCase(
+      samples: 1, inputs: 2, outputs: 7, height: 2, width: 1, kernel: 7, stride: 2, padding: 3, isPlain: true),
   ]
 
   /// The usual choice is the one with the fewest multiplications, and images as small as a tile take fewer.

@@ -71,7 +71,7 @@ void bfloat16_expand(int block, const uint16_t *kept, float *y, ptrdiff_t count)
 
 // MARK: - Convolutions
 
-/// Winograd's minimal filtering for convolutions with 3x3 kernels, stride 1 and blocked activations.
+/// Winograd's minimal filtering for convolutions with 3x3 kernels and blocked activations.
 ///
 /// An image is cut into tiles of m x m outputs; each comes of (m + 2) x (m + 2) inputs by as many multiplications per pair
 /// of channels, instead of 9 m^2:
@@ -79,16 +79,21 @@ void bfloat16_expand(int block, const uint16_t *kept, float *y, ptrdiff_t count)
 ///     y = A^T [ (G g G^T) * (B^T x B) ] A
 ///
 /// summed over input channels where * stands, which makes (m + 2)^2 matrix products of tiles by channels. The weight's
-/// gradient is G^T [ sum over tiles of (B^T x B) * (A dy A^T) ] G. An image that is as small as its only tile, 2 x 2 or 1 x 1
-/// with one row of zeros around it, takes 9 products or 1.
+/// gradient is G^T [ sum over tiles of (B^T x B) * (A dy A^T) ] G. Where tiles of 4 x 4 would hang over, the last ones are
+/// 3 wide or high. An image that is as small as its only tile, 2 x 2 or 1 x 1 with one row of zeros around it, takes 9
+/// products or 1. With a stride of 2 the outer taps alone are filtered, over every second input: 81 multiplications.
+///
+/// The stem, a 7x7 kernel over few plain channels with a stride of 2 and a padding of 3, is one of 4x4 over the image's four
+/// phases, its even and odd rows and columns: 36 multiplications per phase and 3 x 3 outputs, 16 per output instead of 49.
 /// Sources: Winograd 1980, doi:10.1137/1.9781611970364; Lavin, Gray 2016, doi:10.1109/CVPR.2016.435.
 ///
-/// Activations are [n, C/b, H, W, b], weights [K/b, C/b, 3, 3, b of C, b of K], with blocks of b channels.
+/// Activations are [n, C/b, H, W, b], weights [K/b, C/b, 3, 3, b of C, b of K], with blocks of b channels; the stem's x is
+/// [n, C, H, W] and its weight [K/b, 7, 7, C, b].
 
 typedef struct {
   /// b, 8 or 16.
   int block;
-  /// C and K, whole blocks.
+  /// C and K, whole blocks but for the stem's inputs.
   int inputs;
   int outputs;
   int height;
@@ -99,7 +104,7 @@ typedef struct {
   int padding;
   /// 1 or 2.
   int stride;
-  /// m, 2 or 4; 1 for images of one pixel. With a stride of 2 it is 4, and the padding 1.
+  /// m, 2 or 4; 1 for images of one pixel; 3 for the stem. With a stride of 2 it is 4, and the padding 1.
   int tile;
   /// Whether this is the gradient's way: then inputs are the convolution's outputs, the padding is 2 - padding, and the
   /// weight is [C/b, K/b, 3, 3, b of C, b of K], taken as its own mirror image.
