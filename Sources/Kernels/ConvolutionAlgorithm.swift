@@ -78,9 +78,17 @@ package struct ConvolutionAlgorithms: Hashable, Sendable, Codable {
   ///     32 -> 32 @16x16    direct 67 / 90 / 52    2x2 103 / 128 / 84    4x4 132 / 177 / 115
   ///     64 -> 64 @8x8      direct 57 / 70 / 51    2x2 109 / 107 / 93    4x4 142 / 134 / 117
   ///
+  /// With a stride of 2 transforms take more of the time, too much on fewer than 32 channels. On one core of two of a Xeon of
+  /// the fourth generation (2.6 GHz, 145 GFLOP/s by AVX-512), by the same command, and with `--model resnet18 --shape
+  /// 3,224,224 --classes 1000 --batch-size 32`:
+  ///
+  ///     16 -> 32 @32x32 /2    direct 154 / 126 / 124    4x4 148 /  96 / 105
+  ///     32 -> 64 @16x16 /2    direct 154 / 131 / 131    4x4 176 / 151 / 145
+  ///     256 -> 512 @14x14 /2  direct 154 / 115 /  62    4x4 175 / 148 /  80
+  ///     3 -> 64 @224x224 /2   direct 159 /     / 111    3x3 169 /     / 148
+  ///
   /// Of bf16 numbers AMX's, but for the weight's gradient of images as small as a tile, which fill few of a product's pixels.
-  /// On one core of two of a Xeon of the fourth generation (2.6 GHz, 145 GFLOP/s by AVX-512), by
-  /// `lockstep tune --precision bf16 --model resnet20 --save FILE`, the last two with `--model vgg11`:
+  /// On the same core, by `lockstep tune --precision bf16 --model resnet20 --save FILE`, the last two with `--model vgg11`:
   ///
   ///     16 -> 16 @32x32    direct 118 /  89 /  89    4x4 204 / 135 / 166    AMX  582 /  234 / 225
   ///     32 -> 32 @16x16    direct 114 / 108 / 103    4x4 227 / 230 / 220    AMX  573 /  530 / 292
@@ -90,7 +98,8 @@ package struct ConvolutionAlgorithms: Hashable, Sendable, Codable {
     let tile = geometry.winogradTiles.reversed().min {
       geometry.multiplications(winogradTile: $0) < geometry.multiplications(winogradTile: $1)
     }
-    let usual = tile.map { ConvolutionAlgorithm.winograd(tile: $0) } ?? .direct
+    let isThin = geometry.stride == 2 && geometry.input.block > 1 && geometry.input.shape.channels < 32
+    let usual = isThin ? .direct : tile.map { ConvolutionAlgorithm.winograd(tile: $0) } ?? .direct
     self.init(inBFloat16 && geometry.suitsAMX ? .amx : usual)
     if geometry.isWholeTile { backwardWeights = usual }
   }

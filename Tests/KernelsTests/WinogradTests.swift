@@ -37,13 +37,22 @@ import Testing
 
   /// The usual choice is the one with the fewest multiplications, and images as small as a tile take fewer.
   @Test func choice() {
-    func chosen(_ side: Int) -> ConvolutionAlgorithm {
-      ConvolutionAlgorithms(
-        for: ConvolutionCase(samples: 1, inputs: 16, outputs: 16, height: side, width: side).geometry, inBFloat16: false
-      ).forward
+    func chosen(_ c: ConvolutionCase) -> ConvolutionAlgorithm {
+      ConvolutionAlgorithms(for: c.geometry, inBFloat16: false).forward
     }
-    // At 6x6 tiles of 2 and 4 take the same number.
-    #expect([1, 2, 3, 4, 6, 8].map(chosen) == [1, 2, 4, 4, 4, 4].map { .winograd(tile: $0) })
+    func square(_ side: Int) -> ConvolutionCase {
+      ConvolutionCase(samples: 1, inputs: 16, outputs: 16, height: side, width: side)
+    }
+    #expect([1, 2, 3, 4, 5, 8].map { chosen(square($0)) } == [1, 2, 4, 4, 4, 4].map { .winograd(tile: $0) })
+    func strided(_ inputs: Int) -> ConvolutionCase {
+      ConvolutionCase(samples: 1, inputs: inputs, outputs: 64, height: 8, width: 8, stride: 2)
+    }
+    #expect([16, 32].map { chosen(strided($0)) } == [.direct, .winograd(tile: 4)])
+    var stem = ConvolutionCase(
+      samples: 1, inputs: 3, outputs: 64, height: 32, width: 32, kernel: 7, stride: 2, padding: 3, isPlain: true)
+    #expect(chosen(stem) == .winograd(tile: 3))
+    stem.isPlain = false
+    #expect(chosen(stem) == .direct)
   }
 
   @Test(arguments: cases.flatMap { c in c.geometry.algorithms(inBFloat16: false).map { (c, $0) } })
