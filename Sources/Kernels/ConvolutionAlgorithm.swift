@@ -123,7 +123,8 @@ extension ConvolutionGeometry {
     return (input.shape.height, input.shape.width, padding) == (1, 1, 1) ? [1, 2, 4] : [2, 4]
   }
 
-  /// Whether this is ImageNet networks' first layer, 7x7 with a stride of 2 over the image itself, whose gradient nobody wants.
+  /// Whether this is ImageNet networks' first layer, 7x7 with a stride of 2 over the image itself, whose gradient nobody
+  /// wants.
   var isStem: Bool {
     (kernelHeight, kernelWidth) == (7, 7) && (stride, padding, dilation, groups) == (2, 3, 1, 1) && input.block == 1
       && input.shape.channels <= 4 && output.block > 1
