@@ -132,6 +132,7 @@ extension ConvolutionGeometry {
 
   /// Whether an image is as small as a tile that has no neighbors but zeros.
   var isWholeTile: Bool {
-    (stride, padding) == (1, 1) && input.shape.height == input.shape.width && input.shape.height <= 2 && !winogradTiles.isEmpty
+    (stride, padding) == (1, 1) && input.shape.height == input.shape.width && input.shape.height <= 2
+      && !winogradTiles.isEmpty
   }
 }
