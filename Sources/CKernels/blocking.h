@@ -26,7 +26,7 @@ static inline long tiles_per_block(const winograd_shape *s, long tiles) {
   return min(tiles, ((tiles + blocks - 1) / blocks + 3) / 4 * 4);
 }
 
-// Four vectors of AVX-512's, two of AVX2's; less where there are less.
+// Output channels of a strip of products: four vectors of AVX-512's, two of AVX2's; less where there are less.
 static inline int strip_of(const winograd_shape *s) { return (int)min(s->block == 16 ? 64 : 16, s->outputs); }
 
 typedef struct {
@@ -35,8 +35,6 @@ typedef struct {
   int chunk;
   // Output channels of the same.
   int panel;
-  // Channels of a strip of a product.
-  int strip;
   // Floats between two points' matrices.
   long input_apart;
   long output_apart;
@@ -45,10 +43,10 @@ typedef struct {
 
 static inline blocking blocking_of(const winograd_shape *s, long tiles) {
   const long block = tiles_per_block(s, tiles);
-  const int chunk = (int)min(64, s->inputs), strip = strip_of(s), panel = (int)min(4 * s->block, s->outputs);
+  const int chunk = (int)min(64, s->inputs), panel = (int)min(4 * s->block, s->outputs), strip = strip_of(s);
   const long chunks = (s->inputs + chunk - 1) / chunk;
   return (blocking){
-      block, chunk, panel, strip, apart(block * chunk * chunks), apart(block * panel),
+      block, chunk, panel, apart(block * chunk * chunks), apart(block * panel),
       apart((long)chunk * ((panel + strip - 1) / strip * strip))};
 }
 
@@ -58,7 +56,6 @@ typedef struct {
   // their sums go on from block to block; with few tiles, which many sums have little of, as many as stay in the cache.
   int chunk;
   int panel;
-  int strip;
   long input_apart;
   long output_apart;
   long weight_apart;
@@ -70,6 +67,5 @@ static inline gradient_blocking gradient_blocking_of(const winograd_shape *s, lo
   const int panel = block == tiles ? (int)min(64, s->outputs) : s->outputs;
   const long chunks = (s->inputs + chunk - 1) / chunk, panels = (s->outputs + panel - 1) / panel;
   return (gradient_blocking){
-      block, chunk, panel, strip_of(s), apart(block * chunk * chunks), apart(block * panel * panels),
-      apart((long)chunk * panel)};
+      block, chunk, panel, apart(block * chunk * chunks), apart(block * panel * panels), apart((long)chunk * panel)};
 }

@@ -35,7 +35,7 @@ INLINE void NAME(forward_tiles)(
     int samples, float *scratch, stretch *ahead) {
   const scheme_facts facts = facts_of[scheme];
   const int points = facts.points * facts.points, taps = facts.taps * facts.taps;
-  const int inputs = s->inputs, outputs = s->outputs;
+  const int inputs = s->inputs, outputs = s->outputs, strip = strip_of(s);
   const grid g = grid_of(s, samples);
   const blocking k = blocking_of(s, g.tiles);
   float *const v = scratch, *const m = v + points * k.input_apart, *const u = m + points * k.output_apart;
@@ -55,13 +55,11 @@ INLINE void NAME(forward_tiles)(
               const long block = s->is_transposed ? in * (outputs / LANES) + out : out * (inputs / LANES) + in;
               NAME(weight_patch)(
                   scheme, weight + (block * taps * LANES + i % LANES) * LANES, s->is_transposed,
-                  chunk + j / k.strip * k.strip * count + i * k.strip + j % k.strip, k.weight_apart);
+                  chunk + j / strip * strip * count + i * strip + j % strip, k.weight_apart);
             }
         }
         for (int i = 0; i < points; i++) {
-          const int row = i % facts.points, column = i / facts.points;
-          const tile_range tiles = tiles_with(&list, scheme, row, column);
-          const int weight_point = weight_at(scheme, column) * facts.weights + weight_at(scheme, row);
+          const tile_range tiles = tiles_with(&list, scheme, i);
           // Outputs have long left the cache; a gradient's place, the slice's own, has not.
           if (o == 0 && c == 0 && !s->is_transposed)
             NAME(prefetch_tiles)(
@@ -70,9 +68,9 @@ INLINE void NAME(forward_tiles)(
           // Measured. On the way forward outputs are prefetched too.
           ahead = read_ahead(ahead, s->is_transposed ? 20 : 10);
           NAME(multiply)(
-              v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk, 1, k.strip,
-              chunk + weight_point * k.weight_apart, count * k.strip, k.strip,
-              m + i * k.output_apart + tiles.first * k.panel, k.strip, k.panel, tiles.count, panel, count, c > 0);
+              v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk, 1, strip,
+              chunk + weight_at(scheme, i) * k.weight_apart, count * strip, strip,
+              m + i * k.output_apart + tiles.first * k.panel, strip, k.panel, tiles.count, panel, count, c > 0);
         }
         // With one block of tiles a chunk is used once, and the next one can take its place in the cache.
         if (k.tiles < g.tiles) chunk += facts.weights * facts.weights * k.weight_apart;
@@ -94,7 +92,7 @@ INLINE void NAME(backward_weights_tiles)(
     int samples, float *scratch) {
   const scheme_facts facts = facts_of[scheme];
   const int points = facts.points * facts.points, taps = facts.taps * facts.taps;
-  const int inputs = s->inputs, outputs = s->outputs;
+  const int inputs = s->inputs, outputs = s->outputs, strip = strip_of(s);
   const grid g = grid_of(s, samples);
   const gradient_blocking k = gradient_blocking_of(s, g.tiles);
   float *const v = scratch, *const w = v + points * k.input_apart, *const u = w + points * k.output_apart;
@@ -123,17 +121,15 @@ INLINE void NAME(backward_weights_tiles)(
         // Inputs may be read for the first time since the forward pass.
         const long next = first + k.tiles;
         for (int i = 0; i < points; i++) {
-          const int row = i % facts.points, column = i / facts.points;
-          const tile_range tiles = tiles_with(&list, scheme, row, column);
-          const int weight_point = weight_at(scheme, column) * facts.weights + weight_at(scheme, row);
+          const tile_range tiles = tiles_with(&list, scheme, i);
           NAME(prefetch_tiles)(
               facts.input_step, facts.places * facts.input_step, &g, next + k.tiles * i / points,
               next + k.tiles * (i + 1) / points, x, inputs, s->height, s->width);
           NAME(multiply)(
-              v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, 1, k.chunk, k.strip,
-              w + i * k.output_apart + o * k.tiles + tiles.first * k.panel, k.strip, k.panel,
-              u + weight_point * k.weight_apart, k.strip, k.panel, count, panel, tiles.count,
-              first > 0 || repeats(scheme, row) || repeats(scheme, column));
+              v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, 1, k.chunk, strip,
+              w + i * k.output_apart + o * k.tiles + tiles.first * k.panel, strip, k.panel,
+              u + weight_at(scheme, i) * k.weight_apart, strip, k.panel, count, panel, tiles.count,
+              first > 0 || repeats(scheme, i));
         }
         if (first + list.count < g.tiles) continue;
         for (int j = 0; j < panel; j += LANES)

@@ -59,11 +59,23 @@ static inline scheme scheme_of(const winograd_shape *s) {
 
 static inline int is_strided(scheme s) { return s >= DOWN3 && s <= UP4; }
 
-// The weight's point that is multiplied at a tile's point.
-static inline int weight_at(scheme s, int point) {
+// The weight's point of one dimension that is multiplied at a tile's.
+static inline int side_weight_at(scheme s, int point) {
   static const int strided[] = {0, 1, 2, 3, 4, 4, 4, 5, 4};
   return is_strided(s) ? strided[point] : point;
 }
 
+// A tile's points lie column by column.
+static inline int row_of(scheme s, int point) { return point % facts_of[s].points; }
+static inline int column_of(scheme s, int point) { return point / facts_of[s].points; }
+
+// The weight's point that is multiplied at a tile's.
+static inline int weight_at(scheme s, int point) {
+  return side_weight_at(s, column_of(s, point)) * facts_of[s].weights + side_weight_at(s, row_of(s, point));
+}
+
 // Whether an earlier point has the same.
-static inline int repeats(scheme s, int point) { return is_strided(s) && (point == 5 || point == 6 || point == 8); }
+static inline int side_repeats(scheme s, int point) { return point > 4 && side_weight_at(s, point) == 4; }
+static inline int repeats(scheme s, int point) {
+  return side_repeats(s, row_of(s, point)) || side_repeats(s, column_of(s, point));
+}

@@ -14,28 +14,25 @@ FUNCTION void NAME(split_image)(const winograd_shape *s, const float *x, int sam
       }
 }
 
-// [K/b, C'/b, 4, 4, b, b] from [K/b, 7, 7, C, b].
-FUNCTION void NAME(split_weight)(const winograd_shape *s, const float *weight, float *phases) {
+// [K/b, C'/b, 4, 4, b, b] and [K/b, 7, 7, C, b]: one of them from the other.
+INLINE void NAME(move_weight)(const winograd_shape *s, float *weight, float *phases, int splits) {
   const int inputs = shape_of_phases(s).inputs;
   for (int o = 0; o < s->outputs; o += LANES, weight += s->inputs * STEM_TAPS * STEM_TAPS * LANES)
     for (int c = 0; c < inputs; c += LANES)
       for (int tap = 0; tap < PHASE_TAPS * PHASE_TAPS; tap++)
         for (int i = c; i < c + LANES; i++, phases += LANES) {
-          const int from = stem_tap(s->inputs, i, tap);
-          STORE(phases, from < 0 ? (VEC){0} : LOAD(weight + from * LANES));
+          const int place = stem_tap(s->inputs, i, tap);
+          if (splits) STORE(phases, place < 0 ? (VEC){0} : LOAD(weight + place * LANES));
+          else if (place >= 0) STORE(weight + place * LANES, LOAD(phases));
         }
 }
 
-// And back.
-FUNCTION void NAME(join_weight)(const winograd_shape *s, const float *phases, float *weight) {
-  const int inputs = shape_of_phases(s).inputs;
-  for (int o = 0; o < s->outputs; o += LANES, weight += s->inputs * STEM_TAPS * STEM_TAPS * LANES)
-    for (int c = 0; c < inputs; c += LANES)
-      for (int tap = 0; tap < PHASE_TAPS * PHASE_TAPS; tap++)
-        for (int i = c; i < c + LANES; i++, phases += LANES) {
-          const int to = stem_tap(s->inputs, i, tap);
-          if (to >= 0) STORE(weight + to * LANES, LOAD(phases));
-        }
+FUNCTION void NAME(split_weight)(const winograd_shape *s, const float *weight, float *phases) {
+  NAME(move_weight)(s, (float *)weight, phases, 1);
+}
+
+FUNCTION void NAME(join_weight)(const winograd_shape *s, float *phases, float *weight) {
+  NAME(move_weight)(s, weight, phases, 0);
 }
 
 FUNCTION void NAME(stem_forward)(

@@ -13,16 +13,17 @@
 #define NA (1 / (2 * A1 * (A2 - B2)))
 #define NB (1 / (2 * B1 * (B2 - A2)))
 
-// The outer taps' inputs, `step` apart, and the middle one's.
-INLINE void NAME(transform_phases)(int outputs, int step, const VEC *outer, const VEC *middle, VEC *t) {
-  const VEC d0 = outer[0], d1 = outer[step], d2 = outer[2 * step], d3 = outer[3 * step];
+INLINE void NAME(transform_strided_input)(scheme s, const VEC *d, VEC *t) {
+  // On the way back both meet the same gradients.
+  const int step = facts_of[s].input_step;
+  const VEC *const middle = d + step - 1, d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step];
   UNROLL for (int i = 0; i < 3; i++) t[4 + i] = middle[i * step];
-  if (outputs == 4) {
+  if (facts_of[s].places == 4) {
     const VEC p = d3 - B2 * d1, q = d2 - B2 * d0, r = d3 - A2 * d1, v = d2 - A2 * d0;
     t[0] = A1 * q + p;
     t[1] = A1 * q - p;
     t[2] = B1 * v + r;
-    t[3] = A2 * B2 * d0 + (outer[4 * step] - (A2 + B2) * d2);
+    t[3] = A2 * B2 * d0 + (d[4 * step] - (A2 + B2) * d2);
     t[7] = B1 * v - r;
     t[8] = middle[3 * step];
   } else {
@@ -34,31 +35,21 @@ INLINE void NAME(transform_phases)(int outputs, int step, const VEC *outer, cons
   }
 }
 
-INLINE void NAME(transform_strided_input)(scheme s, const VEC *d, VEC *t) {
-  const int places = facts_of[s].places, step = facts_of[s].input_step;
-  NAME(transform_phases)(places, step, d, step == 2 ? d + 1 : d, t);
-}
-
-// The outer taps' outputs.
-INLINE void NAME(transform_outer_output)(int outputs, const VEC *d, VEC *t) {
-  const VEC a = d[0] + d[1], b = d[0] - d[1];
-  if (outputs == 4) {
-    const VEC c = d[2] + d[7], e = d[2] - d[7];
-    t[0] = a + c;
-    t[1] = A1 * b + B1 * e;
-    t[2] = A2 * a + B2 * c;
-    t[3] = d[3] + (A3 * b + B3 * e);
-  } else {
-    t[0] = a + d[2];
-    t[1] = A1 * b + B1 * d[2];
-    t[2] = d[3] + (A2 * a + B2 * d[2]);
-  }
-}
-
 INLINE void NAME(transform_strided_output)(scheme s, const VEC *d, VEC *t) {
   const int places = facts_of[s].places, is_up = facts_of[s].output_step == 2;
+  const VEC a = d[0] + d[1], b = d[0] - d[1];
   VEC outer[4];
-  NAME(transform_outer_output)(places, d, outer);
+  if (places == 4) {
+    const VEC c = d[2] + d[7], e = d[2] - d[7];
+    outer[0] = a + c;
+    outer[1] = A1 * b + B1 * e;
+    outer[2] = A2 * a + B2 * c;
+    outer[3] = d[3] + (A3 * b + B3 * e);
+  } else {
+    outer[0] = a + d[2];
+    outer[1] = A1 * b + B1 * d[2];
+    outer[2] = d[3] + (A2 * a + B2 * d[2]);
+  }
   UNROLL for (int i = 0; i < places; i++) {
     const VEC middle = d[i < 3 ? 4 + i : 8];
     if (is_up) {

@@ -68,7 +68,7 @@ typedef struct {
   tile tiles[MOST_TILES];
 } tile_list;
 
-__attribute__((noinline)) static void list_tiles(const grid *g, long first, long count, tile_list *list) {
+static inline void list_tiles(const grid *g, long first, long count, tile_list *list) {
   tile tiles[MOST_TILES];
   long of_kind[KINDS] = {0};
   const int row = (int)(first / g->horizontal.tiles);
@@ -97,8 +97,8 @@ typedef struct {
   long count;
 } tile_range;
 
-static inline tile_range tiles_with(const tile_list *list, scheme s, int row, int column) {
-  const int short_points = facts_of[shorter(s)].points;
+static inline tile_range tiles_with(const tile_list *list, scheme s, int point) {
+  const int row = row_of(s, point), column = column_of(s, point), short_points = facts_of[shorter(s)].points;
   const long first = column < short_points ? 0 : list->first[WHOLE];
   const long end = row >= short_points ? list->first[LOW] : column < short_points ? list->count : list->first[SMALL];
   return (tile_range){first, end - first};

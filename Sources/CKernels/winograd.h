@@ -1,36 +1,30 @@
 // Winograd's convolutions by scheme, which must be known where the transforms are inlined.
 
+#define CASE(SCHEME, PASS, ...)                                                                                        \
+  case SCHEME: NAME(PASS##_tiles)(SCHEME, __VA_ARGS__); break;
+#define CASES(PASS, ...)                                                                                               \
+  CASE(PIXEL, PASS, __VA_ARGS__)                                                                                       \
+  CASE(PAIR, PASS, __VA_ARGS__)                                                                                        \
+  CASE(F2, PASS, __VA_ARGS__)                                                                                          \
+  CASE(F4, PASS, __VA_ARGS__)                                                                                          \
+  CASE(DOWN4, PASS, __VA_ARGS__)                                                                                       \
+  case STEM: NAME(stem_##PASS)(__VA_ARGS__); break;                                                                    \
+  default: __builtin_unreachable();
+
 FUNCTION void NAME(forward)(
     const winograd_shape *s, const float *x, const float *weight, const float *bias, float *y, int samples,
     float *scratch, stretch *ahead) {
-#define CASE(SCHEME)                                                                                                   \
-  case SCHEME: NAME(forward_tiles)(SCHEME, s, x, weight, bias, y, samples, scratch, ahead); break;
   switch (scheme_of(s)) {
-    CASE(PIXEL)
-    CASE(PAIR)
-    CASE(F2)
-    CASE(F4)
-    CASE(DOWN4)
-    CASE(UP4)
-    case STEM: NAME(stem_forward)(s, x, weight, bias, y, samples, scratch, ahead); break;
-    default: __builtin_unreachable();
+    CASE(UP4, forward, s, x, weight, bias, y, samples, scratch, ahead)
+    CASES(forward, s, x, weight, bias, y, samples, scratch, ahead)
   }
-#undef CASE
 }
 
 FUNCTION void NAME(backward_weights)(
     const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
     float *scratch) {
-#define CASE(SCHEME)                                                                                                   \
-  case SCHEME: NAME(backward_weights_tiles)(SCHEME, s, x, dy, d_weight, d_bias, adds, samples, scratch); break;
-  switch (scheme_of(s)) {
-    CASE(PIXEL)
-    CASE(PAIR)
-    CASE(F2)
-    CASE(F4)
-    CASE(DOWN4)
-    case STEM: NAME(stem_backward_weights)(s, x, dy, d_weight, d_bias, adds, samples, scratch); break;
-    default: __builtin_unreachable();
-  }
-#undef CASE
+  switch (scheme_of(s)) { CASES(backward_weights, s, x, dy, d_weight, d_bias, adds, samples, scratch) }
 }
+
+#undef CASES
+#undef CASE

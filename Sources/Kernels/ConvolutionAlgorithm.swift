@@ -98,7 +98,7 @@ package struct ConvolutionAlgorithms: Hashable, Sendable, Codable {
     let tile = geometry.winogradTiles.reversed().min {
       geometry.multiplications(winogradTile: $0) < geometry.multiplications(winogradTile: $1)
     }
-    let isThin = geometry.stride == 2 && geometry.input.block > 1 && geometry.input.shape.channels < 32
+    let isThin = geometry.stride == 2 && !geometry.isStem && geometry.input.shape.channels < 32
     let usual = isThin ? .direct : tile.map { ConvolutionAlgorithm.winograd(tile: $0) } ?? .direct
     self.init(inBFloat16 && geometry.suitsAMX ? .amx : usual)
     if geometry.isWholeTile { backwardWeights = usual }
