@@ -4,8 +4,8 @@ import CKernels
 package struct Matrix {
   fileprivate let view: matrix
 
-  /// Columns per strip: two vectors.
-  package static var stripWidth: Int { 2 * InstructionSet.channelBlock }
+  /// Columns per strip, as many as a product keeps in registers.
+  package static var stripWidth: Int { InstructionSet.channelBlock == 16 ? 64 : 16 }
 
   /// A row-major matrix.
   ///
@@ -16,10 +16,10 @@ package struct Matrix {
 
   /// [columns / width, rows, width]: each strip of columns in one piece, as products read their second factor fastest.
   ///
-  /// A last strip of half the width is [rows, width / 2].
-  package init(strips start: UnsafePointer<Float>, rows: Int) {
+  /// A last strip may be narrower.
+  package init(strips start: UnsafePointer<Float>, rows: Int, columns: Int) {
     self.init(
-      start, rowsApart: Self.stripWidth, stripsApart: rows * Self.stripWidth, lastRowsApart: Self.stripWidth / 2)
+      start, rowsApart: Self.stripWidth, stripsApart: rows * Self.stripWidth, lastRowsApart: columns % Self.stripWidth)
   }
 
   private init(

@@ -104,7 +104,7 @@ package final class Engine: @unchecked Sendable {
     self.rounding = rounding
     (self.plan, self.team, self.exchange, self.memories, self.parameters) = (plan, team, exchange, memories, parameters)
     backwardWeights = BackwardWeights(plan)
-    for partition in partitions { routes[partition.globalCount] = routes(partition) }
+    for count in batchSizes { routes[count] = routes(count, network.statistics) }
     initializeParameters(seed: seed)
   }
 
@@ -128,14 +128,18 @@ package final class Engine: @unchecked Sendable {
   private func routes(_ globalCount: Int) -> [Route] {
     if let routes = routes[globalCount] { return routes }
     // Only evaluation meets other sizes than training's; it takes no statistics.
-    let routes = routes(BatchPartition(globalCount: globalCount, shards: shards, grid: grid, statistics: []))
+    let routes = routes(globalCount, [])
     self.routes[globalCount] = routes
     return routes
   }
 
-  private func routes(_ partition: BatchPartition) -> [Route] {
-    workers.map {
-      Route($0, partition, sum: exchange.shardSums[$0.index], sliceSizes: plan.segments.map(\.sliceSize))
+  /// Each worker's with a partition of its own: workers that counted references to the same one at the same time would wait
+  /// for each other.
+  private func routes(_ globalCount: Int, _ statistics: Set<Statistics>) -> [Route] {
+    workers.map { worker in
+      Route(
+        worker, BatchPartition(globalCount: globalCount, shards: shards, grid: grid, statistics: statistics),
+        sum: exchange.shardSums[worker.index], sliceSizes: plan.segments.map(\.sliceSize))
     }
   }
 

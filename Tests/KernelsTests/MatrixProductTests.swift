@@ -40,14 +40,14 @@ import Testing
   }
 
   /// Strips hold the same elements in another order, and give the same bits.
-  @Test func strips() {
-    let (rows, inner, columns) = (11, 37, 3 * Self.block)
+  @Test(arguments: [1, 3, 4, 7]) func strips(blocks: Int) {
+    let (rows, inner, columns) = (11, 37, blocks * Self.block)
     let (a, b) = (buffer(rows * inner, 0), buffer(inner * columns, 1))
-    // Where the element is, by the definition: [columns / width, rows, width], the last strip half as wide.
+    let full = Self.block == 16 ? 64 : 16
+    // Where the element is, by the definition: [columns / width, rows, width], the last strip as wide as it must be.
     func place(_ height: Int, _ row: Int, _ column: Int) -> Int {
-      let strip = column / (2 * Self.block)
-      let width = min(2 * Self.block, columns - strip * 2 * Self.block)
-      return strip * height * 2 * Self.block + row * width + column % (2 * Self.block)
+      let strip = column / full
+      return strip * height * full + row * min(full, columns - strip * full) + column % full
     }
     let strips = AlignedBuffer<Float>(count: inner * columns)
     for p in 0..<inner { for k in 0..<columns { strips.start[place(inner, p, k)] = b.start[p * columns + k] } }
@@ -56,8 +56,8 @@ import Testing
       Matrix(a.start, stride: inner), Matrix(b.start, stride: columns), rows: rows, columns: columns, inner: inner,
       adds: false, into: Matrix(plain.start, stride: columns))
     MatrixProduct.multiply(
-      Matrix(a.start, stride: inner), Matrix(strips: strips.start, rows: inner), rows: rows, columns: columns,
-      inner: inner, adds: false, into: Matrix(strips: striped.start, rows: rows))
+      Matrix(a.start, stride: inner), Matrix(strips: strips.start, rows: inner, columns: columns), rows: rows, columns: columns,
+      inner: inner, adds: false, into: Matrix(strips: striped.start, rows: rows, columns: columns))
     var isEqual = true
     for r in 0..<rows {
       for k in 0..<columns {

@@ -16,17 +16,20 @@ typedef struct {
 
 // MARK: - Matrix products
 
-/// Where a matrix of Floats lies: row-major, the transpose of that, or in strips of 2 `block` columns, the last one half as
-/// wide where that is enough.
+/// Where a matrix of Floats lies: row-major, the transpose of that, or in strips of MATRIX_STRIP columns, the
+/// last one as wide as it must be.
 typedef struct {
   float *start;
   ptrdiff_t rows_apart;
   /// Other than 1 in a first factor only.
   ptrdiff_t columns_apart;
   ptrdiff_t strips_apart;
-  /// `rows_apart` in a last strip of half the width.
+  /// `rows_apart` in a last strip that is narrower.
   ptrdiff_t last_rows_apart;
 } matrix;
+
+/// The columns of a strip, four vectors of AVX-512's or two of AVX2's.
+#define MATRIX_STRIP(block) ((block) == 16 ? 64 : 16)
 
 /// The most steps whose sum is added to c as one.
 enum { MATRIX_PASS = 256 };
