@@ -90,7 +90,8 @@ final class LinearOperation: Operation, @unchecked Sendable {
     let y = slice[output]
     if let bias { Elementwise.fillRows(y, with: slice.parameter(bias), rows: slice.count, count: outputs) }
     MatrixProduct.multiply(
-      Matrix(slice[inputs[0]], stride: xStride), Matrix(strips: slice.parameter(weight), rows: features, columns: outputs),
+      Matrix(slice[inputs[0]], stride: xStride),
+      Matrix(strips: slice.parameter(weight), rows: features, columns: outputs),
       rows: slice.count, columns: outputs, inner: features, adds: bias != nil, into: Matrix(y, stride: outputs))
   }
 
@@ -103,7 +104,8 @@ final class LinearOperation: Operation, @unchecked Sendable {
       let (x, dy) = (x + piece.start * xStride, dy + piece.start * outputs)
       MatrixProduct.multiply(
         Matrix(x, stride: xStride).transposed, Matrix(dy, stride: outputs), rows: features, columns: outputs,
-        inner: piece.count, adds: piece.place.adds, into: Matrix(strips: gradients + weight.offset, rows: features, columns: outputs))
+        inner: piece.count, adds: piece.place.adds,
+        into: Matrix(strips: gradients + weight.offset, rows: features, columns: outputs))
       slice.worker.merge(piece.place, weight.range)
       if let bias {
         Elementwise.addRows(
@@ -119,7 +121,8 @@ final class LinearOperation: Operation, @unchecked Sendable {
   ) {
     let rows = xStride == featureStride ? dx : slice.kernels.area(1, slice.count * featureStride)
     MatrixProduct.multiply(
-      Matrix(dy, stride: outputs), Matrix(strips: weight, rows: outputs, columns: featureStride), rows: slice.count, columns: featureStride,
+      Matrix(dy, stride: outputs), Matrix(strips: weight, rows: outputs, columns: featureStride), rows: slice.count,
+      columns: featureStride,
       inner: outputs, adds: false, into: Matrix(rows, stride: featureStride))
     guard rows != dx else { return }
     for row in 0..<slice.count { (dx + row * xStride).update(from: rows + row * featureStride, count: features) }
