@@ -56,7 +56,8 @@ import Testing
       Matrix(a.start, stride: inner), Matrix(b.start, stride: columns), rows: rows, columns: columns, inner: inner,
       adds: false, into: Matrix(plain.start, stride: columns))
     MatrixProduct.multiply(
-      Matrix(a.start, stride: inner), Matrix(strips: strips.start, rows: inner, columns: columns), rows: rows, columns: columns,
+      Matrix(a.start, stride: inner), Matrix(strips: strips.start, rows: inner, columns: columns), rows: rows,
+      columns: columns,
       inner: inner, adds: false, into: Matrix(strips: striped.start, rows: rows, columns: columns))
     var isEqual = true
     for r in 0..<rows {
