@@ -74,7 +74,7 @@ FUNCTION void NAME(multiply)(
 // In passes: a strip of B stays in the nearest caches while the rows go by.
 FUNCTION void NAME(multiply_all)(
     const matrix *a, const matrix *b, const matrix *c, long rows, long columns, long steps, int adds) {
-  const long pass = MATRIX_PASS, width = MATRIX_STRIP(LANES), strips = columns / width, whole = strips * width;
+  const long pass = MATRIX_PASS, width = matrix_strip(LANES), strips = columns / width, whole = strips * width;
   for (long p = 0; p < steps || p == 0; p += pass) {
     const float *const from = a->start + p * a->columns_apart;
     const long count = min(pass, steps - p);

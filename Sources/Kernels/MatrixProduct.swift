@@ -5,7 +5,7 @@ package struct Matrix {
   fileprivate let view: matrix
 
   /// Columns per strip, as many as a product keeps in registers.
-  package static var stripWidth: Int { InstructionSet.channelBlock == 16 ? 64 : 16 }
+  package static var stripWidth: Int { Int(matrix_strip(Int32(InstructionSet.channelBlock))) }
 
   /// A row-major matrix.
   ///

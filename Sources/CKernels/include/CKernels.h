@@ -16,7 +16,7 @@ typedef struct {
 
 // MARK: - Matrix products
 
-/// Where a matrix of Floats lies: row-major, the transpose of that, or in strips of MATRIX_STRIP columns, the
+/// Where a matrix of Floats lies: row-major, the transpose of that, or in strips of `matrix_strip` columns, the
 /// last one as wide as it must be.
 typedef struct {
   float *start;
@@ -29,7 +29,7 @@ typedef struct {
 } matrix;
 
 /// The columns of a strip, four vectors of AVX-512's or two of AVX2's.
-#define MATRIX_STRIP(block) ((block) == 16 ? 64 : 16)
+static inline int matrix_strip(int block) { return block == 16 ? 64 : 16; }
 
 /// The most steps whose sum is added to c as one.
 enum { MATRIX_PASS = 256 };
