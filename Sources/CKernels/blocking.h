@@ -26,7 +26,7 @@ static inline long tiles_per_block(const winograd_shape *s, long tiles) {
   return min(tiles, ((tiles + blocks - 1) / blocks + 3) / 4 * 4);
 }
 
-// Output channels of a strip of products: four vectors of AVX-512's, two of AVX2's; less where there are less.
+// Output channels of a strip of products, less where there are less.
 static inline int strip_of(const winograd_shape *s) { return (int)min(matrix_strip(s->block), s->outputs); }
 
 typedef struct {

@@ -122,8 +122,7 @@ final class LinearOperation: Operation, @unchecked Sendable {
     let rows = xStride == featureStride ? dx : slice.kernels.area(1, slice.count * featureStride)
     MatrixProduct.multiply(
       Matrix(dy, stride: outputs), Matrix(strips: weight, rows: outputs, columns: featureStride), rows: slice.count,
-      columns: featureStride,
-      inner: outputs, adds: false, into: Matrix(rows, stride: featureStride))
+      columns: featureStride, inner: outputs, adds: false, into: Matrix(rows, stride: featureStride))
     guard rows != dx else { return }
     for row in 0..<slice.count { (dx + row * xStride).update(from: rows + row * featureStride, count: features) }
   }

@@ -57,8 +57,7 @@ import Testing
       adds: false, into: Matrix(plain.start, stride: columns))
     MatrixProduct.multiply(
       Matrix(a.start, stride: inner), Matrix(strips: strips.start, rows: inner, columns: columns), rows: rows,
-      columns: columns,
-      inner: inner, adds: false, into: Matrix(strips: striped.start, rows: rows, columns: columns))
+      columns: columns, inner: inner, adds: false, into: Matrix(strips: striped.start, rows: rows, columns: columns))
     var isEqual = true
     for r in 0..<rows {
       for k in 0..<columns {
