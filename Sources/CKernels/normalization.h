@@ -82,12 +82,14 @@ FUNCTION void NAME(moments)(const norm_shape *s, activation x, int samples, doub
 INLINE void NAME(gradient_sums_of)(
     const norm_shape *s, activation dy, activation y, activation x, const float *means, activation dz,
     activation dz_again, int samples, double *sums) {
-  const long run = 4 * NAME(run) * LANES;
-  FOR_EACH_PLANE(s, samples) {
+  const long plane = (long)s->positions * LANES, sample = plane * (s->channels / LANES), run = 4 * NAME(run) * LANES;
+  for (int c = 0; c < s->channels; c += LANES) {
     const VEC mean = LOAD(means + c);
-    for (long first = start; first < start + plane; first += run) {
-      const long end = min(first + run, start + plane);
-      VEC a[4] = {{0}}, q[4] = {{0}};
+    DOUBLES sum = {0}, products = {0};
+    for (int n = 0; n < samples; n++)
+      for (long first = 0; first < plane; first += run) {
+        const long start = n * sample + c / LANES * plane, end = start + min(first + run, plane);
+        VEC a[4] = {{0}}, q[4] = {{0}};
 #define ADD(i, p)                                                                                                      \
   {                                                                                                                    \
     const VEC zero = {0}, given = IN_FLOATS(dy, p);                                                                    \
@@ -98,13 +100,16 @@ INLINE void NAME(gradient_sums_of)(
     a[i] += d;                                                                                                         \
     q[i] += d * (AT(x, p) - mean);                                                                                     \
   }
-      long p = first;
-      for (; p + 4 * LANES <= end; p += 4 * LANES) UNROLL for (int i = 0; i < 4; i++) ADD(i, p + i * LANES)
-      for (; p < end; p += LANES) ADD(0, p)
+        long p = start + first;
+        for (; p + 4 * LANES <= end; p += 4 * LANES) UNROLL for (int i = 0; i < 4; i++) ADD(i, p + i * LANES)
+        for (; p < end; p += LANES) ADD(0, p)
 #undef ADD
-      *(DOUBLES *)(sums + c) += WIDEN((a[0] + a[1]) + (a[2] + a[3]));
-      *(DOUBLES *)(sums + s->channels + c) += WIDEN((q[0] + q[1]) + (q[2] + q[3]));
-    }
+        sum += WIDEN((a[0] + a[1]) + (a[2] + a[3]));
+        products += WIDEN((q[0] + q[1]) + (q[2] + q[3]));
+      }
+    // Once, so that sums made apart and added later have the same bits.
+    *(DOUBLES *)(sums + c) += sum;
+    *(DOUBLES *)(sums + s->channels + c) += products;
   }
 }
 

@@ -50,14 +50,28 @@ package final class Barrier: Sendable {
       generation.add(1, ordering: .sequentiallyConsistent)
       wakeSleepers()
     } else {
-      var looks = 0
-      while isClosed(mine), looks < patience.spins + patience.yields {
-        if looks < patience.spins { platform_spin_hint() } else { sched_yield() }
-        looks += 1
-      }
-      if isClosed(mine) { sleep(until: mine) }
+      look(atMost: patience.spins + patience.yields) { isOpen(mine) }
+      if !isOpen(mine) { sleep(until: mine) }
     }
     if poisoned.load(ordering: .acquiring) { throw PoisonedBarrier() }
+  }
+
+  /// Returns when another thread has made a condition true that nobody is woken up for.
+  ///
+  /// - Throws: `PoisonedBarrier` if a thread has failed.
+  package func wait(until condition: () -> Bool) throws(PoisonedBarrier) {
+    func isOver() -> Bool { condition() || poisoned.load(ordering: .acquiring) }
+    look(atMost: patience.spins + patience.yields, until: isOver)
+    while !isOver() { usleep(50) }
+    if poisoned.load(ordering: .acquiring) { throw PoisonedBarrier() }
+  }
+
+  private func look(atMost count: Int, until condition: () -> Bool) {
+    var looks = 0
+    while looks < count, !condition() {
+      if looks < patience.spins { platform_spin_hint() } else { sched_yield() }
+      looks += 1
+    }
   }
 
   /// Lets every waiting thread, and every one that comes, throw `PoisonedBarrier`.
@@ -66,8 +80,8 @@ package final class Barrier: Sendable {
     wakeSleepers()
   }
 
-  private func isClosed(_ mine: Int) -> Bool {
-    generation.load(ordering: .acquiring) == mine && !poisoned.load(ordering: .acquiring)
+  private func isOpen(_ mine: Int) -> Bool {
+    generation.load(ordering: .acquiring) != mine || poisoned.load(ordering: .acquiring)
   }
 
   private func sleep(until mine: Int) {

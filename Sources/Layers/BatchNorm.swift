@@ -99,7 +99,7 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
     let x = slice.stored(inputs[0], forms.backwardInputs[0])
     let dy = slice.storedGradient(output, forms.outputGradient)
     for piece in slice.pieces {
-      let k = norm.coefficients(slice.worker, piece)
+      let k = norm.coefficients(slice.owner, piece)
       let start = piece.start * norm.layout.sampleStride
       Normalize.backward(
         dy + start, x: x + start, mean: k.mean, scale: k.scale, meanGradient: k.meanGradient, slope: k.slope,
@@ -161,7 +161,7 @@ final class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchec
   }
 
   private func coefficients(_ piece: Piece, _ slice: Slice) -> BatchNormCoefficients {
-    slice.isTraining && statistics != .frozen ? norm.coefficients(slice.worker, piece) : norm.running
+    slice.isTraining && statistics != .frozen ? norm.coefficients(slice.owner, piece) : norm.running
   }
 
   /// y = (x - mean) * rstd * weight + bias

@@ -137,12 +137,12 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
     let x = slice.stored(inputs[0], forms.backwardInputs[0])
     let dy = slice.storedGradient(output, forms.outputGradient)
     for piece in slice.pieces {
-      let gradients = slice.worker.gradients(piece.place)
+      let gradients = slice.gradients(piece)
       kernel.backwardWeights(
         x + piece.start * xStride, dy + piece.start * yStride, dWeight: gradients + weight.offset,
         dBias: bias.map { gradients + $0.offset }, adds: piece.place.adds, samples: piece.count, slice.kernels)
-      slice.worker.merge(piece.place, weight.range)
-      if let bias { slice.worker.merge(piece.place, bias.range) }
+      slice.merge(piece, weight)
+      if let bias { slice.merge(piece, bias) }
     }
     // Last, so that the cache still has it where it is read next.
     if let dx = slice.storedInputGradient(self, 0) {

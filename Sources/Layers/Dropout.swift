@@ -45,7 +45,7 @@ final class DropoutOperation: Operation, @unchecked Sendable {
   }
 
   private func mask(_ slice: Slice) -> UnsafeMutablePointer<UInt8> {
-    masks[slice.worker.index].start + slice.localStart * stride
+    masks[slice.owner.index].start + slice.localStart * stride
   }
 
   func forward(_ slice: Slice) {

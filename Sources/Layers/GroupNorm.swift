@@ -67,6 +67,9 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
     }
   }
 
+  /// Where the moments of a slice's samples are.
+  private func kept(_ slice: Slice) -> GroupNormMemory { memories[slice.owner.index] }
+
   /// y = (x - mean) * rstd * weight + bias
   func forward(_ slice: Slice) {
     let memory = memories[slice.worker.index]
@@ -76,7 +79,7 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
       let start = row * layout.sampleStride
       memory.sums.update(repeating: 0, count: 2 * layout.paddedChannels)
       ChannelSums.addMoments(of: x + start, layout, samples: 1, to: memory.sums)
-      takeMoments(memory, sample: slice.localStart + row)
+      takeMoments(memory, slice, sample: slice.localStart + row)
       setForward(memory, slice, sample: slice.localStart + row)
       Normalize.forward(
         x + start, mean: memory.mean, scale: memory.scale, bias: memory.bias, residual: residual.map { $0 + start },
@@ -85,7 +88,7 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
   }
 
   /// mean = sum(x) / n,   variance = sum(x^2) / n - mean^2
-  private func takeMoments(_ memory: GroupNormMemory, sample: Int) {
+  private func takeMoments(_ memory: GroupNormMemory, _ slice: Slice, sample: Int) {
     for group in 0..<layer.groups {
       var (sum, squaredSum) = (0.0, 0.0)
       for c in channels(group) {
@@ -96,7 +99,7 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
       var variance = squaredSum / count - mean * mean
       // What remains below Double's resolution of the squares is rounding: the group is constant.
       if variance < mean * mean * 0x1p-50 { variance = 0 }
-      memory.setMoments(sample, group, mean: mean, rstd: 1 / (variance + Double(layer.epsilon)).squareRoot())
+      kept(slice).setMoments(sample, group, mean: mean, rstd: 1 / (variance + Double(layer.epsilon)).squareRoot())
     }
   }
 
@@ -104,7 +107,7 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
   private func setForward(_ memory: GroupNormMemory, _ slice: Slice, sample: Int) {
     let (weight, bias) = (affine.map { slice.parameter($0.weight) }, affine.map { slice.parameter($0.bias) })
     for group in 0..<layer.groups {
-      let (mean, rstd) = memory.moments(sample, group)
+      let (mean, rstd) = kept(slice).moments(sample, group)
       for c in channels(group) {
         memory.mean[c] = Float(mean)
         memory.scale[c] = Float(rstd) * (weight?[c] ?? 1)
@@ -145,7 +148,7 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
     let weight = affine.map { slice.parameter($0.weight) }
     let (sum, product) = (memory.sums, memory.sums + layout.paddedChannels)
     for group in 0..<layer.groups {
-      let (_, rstd) = memory.moments(sample, group)
+      let (_, rstd) = kept(slice).moments(sample, group)
       var (meanGradient, slope) = (0.0, 0.0)
       for c in channels(group) {
         meanGradient += Double(weight?[c] ?? 1) * sum[c] / count
@@ -162,13 +165,13 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
 
   private func addParameterGradients(_ memory: GroupNormMemory, _ slice: Slice, _ piece: Piece) {
     guard let affine else { return }
-    let gradients = slice.worker.gradients(piece.place)
+    let gradients = slice.gradients(piece)
     for (parameter, sums) in [
       (affine.weight, memory.gradients), (affine.bias, memory.gradients + layout.paddedChannels),
     ] {
       let gradient = gradients + parameter.offset
       for c in 0..<layout.paddedChannels { gradient[c] = (piece.place.adds ? gradient[c] : 0) + Float(sums[c]) }
-      slice.worker.merge(piece.place, parameter.range)
+      slice.merge(piece, parameter)
     }
   }
 }

@@ -5,13 +5,14 @@ import Tensors
 ///
 /// Workers add to the rows of their pieces, meet in `allReduce`, and read totals.
 ///
-/// Sendable: a row belongs to the worker that owns its shard until the workers have met, and is read-only after.
+/// Sendable: until the workers have met, a row belongs to the worker that owns its shard, a stolen slice's to whoever
+/// computes it and then to the owner; after that they are read-only.
 package final class GroupSums: @unchecked Sendable {
   /// The number of the kind of statistics.
   package let kind: Int
   /// Doubles per row.
   package let width: Int
-  /// One row per piece of this rank. The pieces of a group follow one upon the other.
+  /// One row per piece of this rank, then those of stolen slices. The pieces of a group follow one upon the other.
   private let rows: AlignedBuffer<Double>
   /// The nodes of all ranks of the group being reduced.
   private let nodes: AlignedBuffer<Double>
@@ -27,7 +28,7 @@ package final class GroupSums: @unchecked Sendable {
     func buffer(_ rows: (BatchPartition, StatisticGroups) -> Int) -> AlignedBuffer<Double> {
       AlignedBuffer(count: width * (target.partitions.map { rows($0, $0.groups(statistics)) }.max() ?? 0))
     }
-    rows = buffer { $1.pieceCount(in: $0.shards(ofRank: rank)) }
+    rows = buffer { $1.pieceCount(in: $0.shards(ofRank: rank)) + target.workers * Route.mostStolen }
     nodes = buffer { $1.groups.map(\.ranks.rootCount).max() ?? 0 }
     shared = buffer { $1.spansRanks ? $1.groups.count : 0 }
     own = (0..<target.workers).map { worker in buffer { $1.groupsOfWorker[rank * target.workers + worker].count } }
@@ -43,6 +44,19 @@ package final class GroupSums: @unchecked Sendable {
   package func clear(_ worker: Worker) {
     let mine = worker.route.rows[kind]
     (rows.start + mine.lowerBound * width).update(repeating: 0, count: mine.count * width)
+  }
+
+  /// Zeroes the rows of a stolen slice.
+  package func clear(_ stolen: Slice) {
+    for piece in stolen.pieces { row(piece).update(repeating: 0, count: width) }
+  }
+
+  /// Adds the rows of a stolen slice to those that its owner would have added to.
+  package func add(_ stolen: Slice, to slice: Slice) {
+    for (piece, own) in zip(stolen.pieces, slice.pieces) {
+      let (from, to) = (row(piece), row(own))
+      for i in 0..<width { to[i] += from[i] }
+    }
   }
 
   /// The sums over a group, after `allReduce`.

@@ -63,16 +63,16 @@ final class ElementwiseAffineOperation: Operation, @unchecked Sendable {
   func backward(_ slice: Slice) {
     let (x, dy) = (slice[inputs[0]], slice.gradient(output))
     for piece in slice.pieces {
-      let gradients = slice.worker.gradients(piece.place)
+      let gradients = slice.gradients(piece)
       let start = piece.start * count
       Elementwise.addRows(
         dy + start, times: x + start, rows: piece.count, stride: count, to: gradients + weight.offset, count: count,
         adds: piece.place.adds)
-      slice.worker.merge(piece.place, weight.range)
+      slice.merge(piece, weight)
       Elementwise.addRows(
         dy + start, rows: piece.count, stride: count, to: gradients + bias.offset, count: count,
         adds: piece.place.adds)
-      slice.worker.merge(piece.place, bias.range)
+      slice.merge(piece, bias)
     }
     guard let dx = slice.inputGradient(self, 0) else { return }
     for row in 0..<slice.count {

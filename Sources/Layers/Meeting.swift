@@ -57,6 +57,12 @@ package struct Meeting: Sendable {
   /// Prepares the rows of a worker to be added to.
   package func open(_ worker: Worker) { sums.clear(worker) }
 
+  /// Prepares the rows of a slice that another worker than its owner computes.
+  package func open(_ stolen: Slice) { sums.clear(stolen) }
+
+  /// Adds the rows of a slice that another worker has computed to those of its owner.
+  package func add(_ stolen: Slice, to slice: Slice) { sums.add(stolen, to: slice) }
+
   /// Sums up and lets the participants go on.
   package func meet(_ worker: Worker) throws {
     try sums.allReduce(worker)

@@ -13,6 +13,9 @@ package final class Route: @unchecked Sendable {
   /// For each kind of statistics, the worker's pieces among the rank's.
   let rows: [Range<Int>]
 
+  /// The most slices of a worker, in one pass through a segment, that others may compute.
+  package static let mostStolen = 4
+
   private let pieces: UnsafeMutableBufferPointer<Piece>
   private let tables: UnsafeMutableBufferPointer<Int>
 
@@ -24,12 +27,18 @@ package final class Route: @unchecked Sendable {
     package let isReversed: Bool
     /// In the order in which they are computed.
     package let slices: [Slice]
+    /// The last of them, as others compute them: their sums apart, because who computes a slice must not change the order of
+    /// additions.
+    package let stealable: [Slice]
     /// The worker's shards, in the same order.
     package let shards: [ShardPlace]
 
-    fileprivate init(isReversed: Bool, slices: [Slice], shards: [ShardPlace]) {
-      (self.isReversed, self.slices, self.shards) = (isReversed, slices, shards)
+    fileprivate init(isReversed: Bool, slices: [Slice], stealable: [Slice], shards: [ShardPlace]) {
+      (self.isReversed, self.slices, self.stealable, self.shards) = (isReversed, slices, stealable, shards)
     }
+
+    /// The slice of that number among `slices`, as others compute it.
+    package func stealable(_ number: Int) -> Slice { stealable[number - slices.count + stealable.count] }
   }
 
   /// A shard, and where a parameter gradient goes that is known for the shard as a whole.
@@ -44,7 +53,7 @@ package final class Route: @unchecked Sendable {
   package init(_ worker: Worker, _ partition: BatchPartition, sum: RunSum, sliceSizes: [Int]) {
     self.partition = partition
     let run = partition.shards(ofWorker: worker.number)
-    let firstOfRank = partition.shards(ofRank: worker.communicator.rank).lowerBound
+    let ofRank = partition.shards(ofRank: worker.communicator.rank)
     let firstSample = partition.samples(ofShards: run).lowerBound
     let shards = [
       zip(run, GradientPlace.places(sum.ascending)).map { ShardPlace(number: $0, place: $1) },
@@ -52,15 +61,16 @@ package final class Route: @unchecked Sendable {
     ]
     groups = partition.groups.map { $0.groupsOfWorker[worker.number] }
     rows = partition.groups.map { kind in
-      let first = kind.pieceCount(in: firstOfRank..<max(run.lowerBound, firstOfRank))
+      let first = kind.pieceCount(in: ofRank.lowerBound..<max(run.lowerBound, ofRank.lowerBound))
       return first..<first + kind.pieceCount(in: run)
     }
 
     let drafts = sliceSizes.enumerated().map { number, size in
       Draft.slices(partition, shards[number % 2], sliceSize: size, isReversed: number % 2 == 1)
     }
+    let stealable = drafts.map { Draft.stealable($0, firstSlot: sum.slotCount) }
     let kindCount = partition.groups.count
-    let flat = drafts.joined().flatMap { slice in slice.pieces.map { (slice, $0) } }
+    let flat = zip(drafts, stealable).flatMap { $0 + $1 }.flatMap { slice in slice.pieces.map { (slice, $0) } }
     pieces = .allocate(capacity: flat.count)
     tables = .allocate(capacity: 2 * kindCount * flat.count)
     for (number, (slice, piece)) in flat.enumerated() {
@@ -69,7 +79,9 @@ package final class Route: @unchecked Sendable {
         // A shard without samples is in no group.
         let group = piece.samples.isEmpty ? 0 : kind.group(of: piece.samples.lowerBound, shard: piece.shard)
         table[index] = group
-        table[kindCount + index] = kind.piece(shard: piece.shard, group: group) - kind.pieceCount(in: 0..<firstOfRank)
+        table[kindCount + index] =
+          slice.stolenNumber.map { kind.pieceCount(in: ofRank) + worker.index * Self.mostStolen + $0 }
+          ?? kind.piece(shard: piece.shard, group: group) - kind.pieceCount(in: 0..<ofRank.lowerBound)
       }
       pieces.initializeElement(
         at: number,
@@ -79,14 +91,17 @@ package final class Route: @unchecked Sendable {
     }
     var next = 0
     let pieces = pieces
-    segments = drafts.enumerated().map { number, drafts in
-      let slices = drafts.map { slice in
+    func slices(_ drafts: [Draft]) -> [Slice] {
+      drafts.map { slice in
         defer { next += slice.pieces.count }
         return Slice(
-          worker: worker, samples: slice.samples, localStart: slice.samples.lowerBound - firstSample,
-          pieces: UnsafeBufferPointer(rebasing: pieces[next..<next + slice.pieces.count]))
+          worker, samples: slice.samples, localStart: slice.samples.lowerBound - firstSample,
+          pieces: UnsafeBufferPointer(rebasing: pieces[next..<next + slice.pieces.count]), for: worker)
       }
-      return Segment(isReversed: number % 2 == 1, slices: slices, shards: shards[number % 2])
+    }
+    segments = zip(drafts, stealable).enumerated().map { number, drafts in
+      Segment(
+        isReversed: number % 2 == 1, slices: slices(drafts.0), stealable: slices(drafts.1), shards: shards[number % 2])
     }
   }
 
@@ -101,11 +116,13 @@ private struct Draft {
   struct Part {
     let shard: Int
     let samples: Range<Int>
-    let place: GradientPlace
+    var place: GradientPlace
   }
 
   var samples: Range<Int>
   var pieces: [Part] = []
+  /// Among those that others may compute, from the last one on; nil for the owner's own.
+  var stolenNumber: Int?
 
   /// Cuts shards into slices: several whole shards if they fit, else parts of one.
   static func slices(
@@ -131,6 +148,21 @@ private struct Draft {
       }
     }
     return result
+  }
+
+  /// The last slices, as others compute them; never the first, which its owner is at.
+  ///
+  /// What a kernel would not add to the shard's sums as one cannot be summed apart.
+  static func stealable(_ slices: [Draft], firstSlot: Int) -> [Draft] {
+    let last = slices.dropFirst().reversed().prefix(Route.mostStolen).prefix { slice in
+      slice.pieces.count == 1 && 1...MatrixProduct.stepsAddedAtOnce ~= slice.samples.count
+    }
+    return last.enumerated().map { number, slice in
+      var stolen = slice
+      stolen.stolenNumber = number
+      stolen.pieces[0].place = GradientPlace(slot: firstSlot + number, adds: false, merges: 0)
+      return stolen
+    }.reversed()
   }
 
   private static func union(_ a: Range<Int>, _ b: Range<Int>) -> Range<Int> {

@@ -3,38 +3,52 @@ import Tensors
 
 /// The samples that one kernel call takes: a part of a shard, or a run of whole shards.
 package struct Slice {
+  /// Who computes it.
   package unowned(unsafe) let worker: Worker
+  /// Whose samples these are: their kernels' sums, and what is kept of them, go to its memory.
+  package unowned(unsafe) let owner: Worker
+  unowned(unsafe) let places: ActivationPlaces
   /// The samples, numbered in the global batch.
   package let samples: Range<Int>
-  /// The first sample's number among the worker's own.
+  /// The first sample's number among the owner's.
   package let localStart: Int
   /// The parts that are summed apart.
   package let pieces: UnsafeBufferPointer<Piece>
+
+  init(_ owner: Worker, samples: Range<Int>, localStart: Int, pieces: UnsafeBufferPointer<Piece>, for worker: Worker) {
+    (self.worker, self.owner, places) = (worker, owner, worker.places[owner.index])
+    (self.samples, self.localStart, self.pieces) = (samples, localStart, pieces)
+  }
+
+  /// The same to be computed by another worker of the rank.
+  package func stolen(by thief: Worker) -> Slice {
+    Slice(owner, samples: samples, localStart: localStart, pieces: pieces, for: thief)
+  }
 
   package var count: Int { samples.count }
   package var kernels: KernelContext { worker.kernels }
   package var isTraining: Bool { worker.mode == .training }
 
   /// The slice's part of an activation.
-  package subscript(_ value: Value) -> UnsafeMutablePointer<Float> { worker.values[value.number].address(localStart) }
+  package subscript(_ value: Value) -> UnsafeMutablePointer<Float> { places.values[value.number].address(localStart) }
 
   /// The slice's part of the loss's gradient by an activation.
   package func gradient(_ value: Value) -> UnsafeMutablePointer<Float> {
-    worker.gradients[value.number].address(localStart)
+    places.gradients[value.number].address(localStart)
   }
 
   /// Where bf16 training keeps the slice's part of an activation.
   package func kept(_ value: Value) -> UnsafeMutablePointer<UInt16> {
-    worker.keptValues[value.number].address(localStart)
+    places.keptValues[value.number].address(localStart)
   }
 
   /// Where bf16 training keeps the slice's part of the loss's gradient by an activation.
   package func keptGradient(_ value: Value) -> UnsafeMutablePointer<UInt16> {
-    worker.keptGradients[value.number].address(localStart)
+    places.keptGradients[value.number].address(localStart)
   }
 
   /// The slice's part of the batch.
-  package var input: UnsafePointer<Float> { UnsafePointer(worker.input.address(localStart)) }
+  package var input: UnsafePointer<Float> { UnsafePointer(owner.input.address(localStart)) }
 
   /// Where an operation writes the gradient of an input; nil if nobody wants it.
   package func inputGradient(_ operation: some Operation, _ index: Int) -> UnsafeMutablePointer<Float>? {
@@ -42,6 +56,15 @@ package struct Slice {
     return operation.wiring.addsToInputGradient[index]
       ? worker.gradientScratch[index] : gradient(operation.inputs[index])
   }
+
+  /// The labels of the samples.
+  var labels: UnsafePointer<Int32> { owner.labels + localStart }
+
+  /// Where a piece's parameter gradients go, from the flat array's start.
+  func gradients(_ piece: Piece) -> UnsafeMutablePointer<Float> { owner.gradients(piece.place) }
+
+  /// Merges what has become complete by a piece's gradient of a parameter.
+  func merge(_ piece: Piece, _ parameter: Parameter) { owner.merge(piece.place, parameter.range) }
 
   /// A parameter's elements.
   package func parameter(_ parameter: Parameter) -> UnsafePointer<Float> { worker.parameters + parameter.offset }

@@ -49,7 +49,7 @@ package final class SoftmaxCrossEntropyLoss: Operation, MeetingParticipant, @unc
   ) -> (loss: Double, correct: Int) {
     let stride = inputs[0].layout.sampleStride
     return SoftmaxCrossEntropy.lossAndGradient(
-      slice[inputs[0]] + piece.start * stride, labels: slice.worker.labels + slice.localStart + piece.start,
+      slice[inputs[0]] + piece.start * stride, labels: slice.labels + piece.start,
       rows: piece.count, classes: inputs[0].shape.channels, stride: stride,
       smoothing: slice.isTraining ? smoothing : 0, scale: slice.worker.lossScale, dx: dx)
   }

@@ -35,12 +35,12 @@ package struct StorageForms: Sendable {
 extension Slice {
   /// The slice's part of an activation, in a form.
   package func stored(_ value: Value, _ form: StorageForms.Form) -> Stored {
-    Stored(form, worker.values[value.number], worker.keptValues[value.number], localStart)
+    Stored(form, places.values[value.number], places.keptValues[value.number], localStart)
   }
 
   /// The slice's part of the loss's gradient by an activation, in a form.
   package func storedGradient(_ value: Value, _ form: StorageForms.Form) -> Stored {
-    Stored(form, worker.gradients[value.number], worker.keptGradients[value.number], localStart)
+    Stored(form, places.gradients[value.number], places.keptGradients[value.number], localStart)
   }
 
   /// Where an operation writes the gradient of an input, in the form that it leaves; nil if nobody wants it.
@@ -54,7 +54,7 @@ extension Slice {
 
 extension Stored {
   fileprivate init(
-    _ form: StorageForms.Form, _ own: Worker.Place<Float>, _ kept: Worker.Place<UInt16>, _ sample: Int
+    _ form: StorageForms.Form, _ own: ActivationPlaces.Place<Float>, _ kept: ActivationPlaces.Place<UInt16>, _ sample: Int
   ) {
     switch form {
     case .floats: self.init(own.address(sample))

@@ -34,32 +34,10 @@ package final class Worker: @unchecked Sendable {
 
   // MARK: - Memory
 
-  /// An activation or a gradient of one.
-  package struct Place<Element: BitwiseCopyable> {
-    let start: UnsafeMutablePointer<Element>?
-    /// The distance between samples if all of the worker's are kept; 0 if only the current slice's are.
-    let stride: Int
-
-    package init(start: UnsafeMutablePointer<Element>?, stride: Int) {
-      self.start = start
-      self.stride = stride
-    }
-
-    /// The place of the worker's sample of that number, or of the current slice.
-    func address(_ sample: Int) -> UnsafeMutablePointer<Element> {
-      guard let start else { invariantFailure("a value without memory is asked for") }
-      return start + sample * stride
-    }
-  }
-
-  /// Where operations read and write, by the values' numbers.
-  package private(set) var values = UnsafeMutableBufferPointer<Place<Float>>(start: nil, count: 0)
-  package private(set) var gradients = UnsafeMutableBufferPointer<Place<Float>>(start: nil, count: 0)
-  /// Where training in bf16 keeps what outlives a slice.
-  package private(set) var keptValues = UnsafeMutableBufferPointer<Place<UInt16>>(start: nil, count: 0)
-  package private(set) var keptGradients = UnsafeMutableBufferPointer<Place<UInt16>>(start: nil, count: 0)
+  /// Where operations read and write in slices of this rank's workers, by the index of the slice's owner.
+  package let places: [ActivationPlaces]
   /// This worker's samples of the batch.
-  package var input = Place<Float>(start: nil, stride: 0)
+  package var input = ActivationPlaces.Place<Float>(start: nil, stride: 0)
   /// Where operations put input gradients that must be added to others, one area per input.
   package var gradientScratch: [UnsafeMutablePointer<Float>] = []
   /// The rank's parameters as operations see them, in the layout of the kernels.
@@ -72,23 +50,20 @@ package final class Worker: @unchecked Sendable {
   /// - Parameter slots: the most slots that parameter gradients take.
   package init(
     index: Int, grid: WorkerGrid, communicator: any Communicator, barrier: Barrier, seed: UInt64,
-    parameters: UnsafePointer<Float>, slots: Int
+    places: [ActivationPlaces], parameters: UnsafePointer<Float>, slots: Int
   ) {
     self.index = index
     self.grid = grid
     self.communicator = communicator
     self.barrier = barrier
     self.seed = seed
+    self.places = places
     self.parameters = parameters
     gradientSlots = .allocate(capacity: slots)
     number = communicator.rank * grid.threads + index
   }
 
   deinit {
-    values.deallocate()
-    gradients.deallocate()
-    keptValues.deallocate()
-    keptGradients.deallocate()
     gradientSlots.deallocate()
   }
 
@@ -104,23 +79,6 @@ package final class Worker: @unchecked Sendable {
   /// The groups of samples that begin in a shard.
   func groups(_ statistics: Statistics, startingIn shard: Int) -> Range<Int> {
     route.partition.groups(statistics).groupsStartingInShard[shard]
-  }
-
-  /// Takes the places of activations and their gradients.
-  package func assign(
-    values: [Place<Float>], gradients: [Place<Float>], keptValues: [Place<UInt16>], keptGradients: [Place<UInt16>]
-  ) {
-    func replace<Element: BitwiseCopyable>(
-      _ table: inout UnsafeMutableBufferPointer<Place<Element>>, with places: [Place<Element>]
-    ) {
-      table.deallocate()
-      table = .allocate(capacity: places.count)
-      _ = table.initialize(from: places)
-    }
-    replace(&self.values, with: values)
-    replace(&self.gradients, with: gradients)
-    replace(&self.keptValues, with: keptValues)
-    replace(&self.keptGradients, with: keptGradients)
   }
 
   // MARK: - Parameter gradients

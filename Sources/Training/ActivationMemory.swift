@@ -68,20 +68,28 @@ package struct ActivationMemory: Sendable {
     (self.values, self.gradients) = (values, gradients)
   }
 
-  /// Gives a worker the addresses of its activations in its arena.
-  package func assign(_ memory: AlignedBuffer<Float>, to worker: Worker) {
-    func address(_ place: Place) -> UnsafeMutablePointer<Float> { memory.start + arena.offsets[place.buffer] }
-    func places(_ homes: [Home?]) -> [Worker.Place<Float>] {
+  /// Where a worker finds the activations of each worker's samples: what is kept in the owner's arena, the rest in its own.
+  package func places(_ own: AlignedBuffer<Float>, of owners: [AlignedBuffer<Float>]) -> [ActivationPlaces] {
+    owners.map { places(own.start, of: $0.start) }
+  }
+
+  private func places(
+    _ own: UnsafeMutablePointer<Float>, of owner: UnsafeMutablePointer<Float>
+  ) -> ActivationPlaces {
+    func address(_ place: Place) -> UnsafeMutablePointer<Float> {
+      (place.stride == 0 ? own : owner) + arena.offsets[place.buffer]
+    }
+    func places(_ homes: [Home?]) -> [ActivationPlaces.Place<Float>] {
       homes.map { .init(start: $0.map { address($0.place) }, stride: $0?.place.stride ?? 0) }
     }
-    func keptPlaces(_ homes: [Home?]) -> [Worker.Place<UInt16>] {
+    func keptPlaces(_ homes: [Home?]) -> [ActivationPlaces.Place<UInt16>] {
       homes.map { home in
         guard let kept = home?.kept else { return .init(start: nil, stride: 0) }
         return .init(
           start: UnsafeMutableRawPointer(address(kept)).assumingMemoryBound(to: UInt16.self), stride: kept.stride)
       }
     }
-    worker.assign(
+    return ActivationPlaces(
       values: places(values), gradients: places(gradients), keptValues: keptPlaces(values),
       keptGradients: keptPlaces(gradients))
   }

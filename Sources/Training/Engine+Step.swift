@@ -82,33 +82,40 @@ extension Engine {
     for (number, segment) in plan.segments.enumerated() {
       // Evaluation looks at no batch statistics, only at the loss, where the last segment ends.
       let meets = worker.mode == .training || number == plan.segments.count - 1
-      if meets { for meeting in segment.forwardMeetings { meeting.open(worker) } }
-      let slices = worker.route.segments[number].slices
-      for (index, slice) in slices.enumerated() where slice.count > 0 {
-        segment.forwardInputs.readAhead(of: slices, behind: index)
-        convert(segment, slice) { $0.expandInputs(slice) }
-        for operation in segment.operations {
-          operation.forward(slice)
-          observer?.finished(.forward(operation), worker: worker.index)
-          inspect?(operation, slice)
-          convert(segment, slice) { $0.roundOutput(of: operation, slice) }
-        }
+      let meetings = meets ? segment.forwardMeetings : []
+      for meeting in meetings { meeting.open(worker) }
+      _ = try computeSlices(
+        ofSegment: number, worker, meetings, reading: segment.forwardInputs, mostStolen: Route.mostStolen
+      ) { slice in
+        if slice.count > 0 { forward(slice, segment, inspect) }
       }
-      if meets { for meeting in segment.forwardMeetings { try meeting.meet(worker) } }
+      for meeting in meetings { try meeting.meet(worker) }
       observer?.finished(.meeting, worker: worker.index)
+    }
+  }
+
+  private func forward(_ slice: Slice, _ segment: Plan.Segment, _ inspect: ((any Operation, Slice) -> Void)?) {
+    convert(segment, slice) { $0.expandInputs(slice) }
+    for operation in segment.operations {
+      operation.forward(slice)
+      observer?.finished(.forward(operation), worker: slice.worker.index)
+      inspect?(operation, slice)
+      convert(segment, slice) { $0.roundOutput(of: operation, slice) }
     }
   }
 
   /// The same segments in reverse; nothing reads a segment's parameters after its turn, so that they are updated at once.
   private func backward(_ worker: Worker, _ optimizer: SGD, learningRate: Float) throws {
     for (number, segment) in plan.segments.enumerated().reversed() {
-      let route = worker.route.segments[number]
       placeGradients(ofSegment: number, worker)
       for meeting in segment.backwardMeetings { meeting.open(worker) }
-      for (index, slice) in route.slices.enumerated() {
-        segment.backwardInputs.readAhead(of: route.slices, behind: index)
+      let stolen = try computeSlices(
+        ofSegment: number, worker, segment.backwardMeetings, reading: segment.backwardInputs,
+        mostStolen: segment.mostStolenBackward
+      ) { slice in
         if slice.count > 0 { backward(slice, segment) } else { zeroGradients(slice, segment) }
       }
+      addGradients(ofStolen: stolen, segment: number, worker)
       if number > 0 { prepareBackward(number - 1, worker) }
       for meeting in segment.backwardMeetings { try meeting.meet(worker) }
       observer?.finished(.meeting, worker: worker.index)
@@ -158,10 +165,10 @@ extension Engine {
   private func zeroGradients(_ slice: Slice, _ segment: Plan.Segment) {
     for piece in slice.pieces {
       if !piece.place.adds {
-        (slice.worker.gradients(piece.place) + segment.parameters.lowerBound).update(
+        (slice.owner.gradients(piece.place) + segment.parameters.lowerBound).update(
           repeating: 0, count: segment.parameters.count)
       }
-      slice.worker.merge(piece.place, segment.parameters)
+      slice.owner.merge(piece.place, segment.parameters)
     }
   }
 }

@@ -51,6 +51,8 @@ package final class Engine: @unchecked Sendable {
 
   let team: WorkerTeam
   let workers: [Worker]
+  /// Each worker's slices, for whoever computes them.
+  let queues: [StealingQueue]
   let exchange: GradientExchange
   let optimizer: SGD
   /// In bf16, the parameters as operations see them.
@@ -86,16 +88,18 @@ package final class Engine: @unchecked Sendable {
     let memories = (0..<threads).map { WorkerMemory(plan, exchange.shardSums[$0], samples: samples) }
     let parameters = AlignedBuffer<Float>(count: plan.parameterCount)
     let rounding = precision == .bfloat16 ? WeightRounding(plan) : nil
+    let arenas = memories.map(\.arena)
     workers = (0..<threads).map { index in
       let memory = memories[index]
       let worker = Worker(
         index: index, grid: grid, communicator: communicator, barrier: team.barrier, seed: seed,
+        places: plan.memory.places(memory.arena, of: arenas),
         parameters: UnsafePointer((rounding?.parameters ?? parameters).start),
-        slots: exchange.shardSums[index].slotCount)
-      plan.memory.assign(memory.arena, to: worker)
+        slots: exchange.shardSums[index].slotCount + Route.mostStolen)
       worker.gradientScratch = memory.gradientScratch
       return worker
     }
+    queues = workers.map { _ in StealingQueue() }
     self.communicator = communicator
     self.grid = grid
     self.shards = shards
@@ -155,14 +159,17 @@ package final class Engine: @unchecked Sendable {
       let offset = worker.samples.isEmpty ? 0 : worker.samples.lowerBound - first
       worker.labels = batch.labels + offset
       let samples = UnsafeMutablePointer(mutating: batch.input + offset * input.layout.sampleStride)
-      worker.input = Worker.Place(start: samples, stride: input.layout.sampleStride)
-      if precision == .float32 { worker.values[input.number] = worker.input }
+      worker.input = ActivationPlaces.Place(start: samples, stride: input.layout.sampleStride)
+      if precision == .float32 {
+        for other in workers { other.places[worker.index].values[input.number] = worker.input }
+      }
     }
   }
 
-  /// Where the gradients of a segment's shards are put together: the worker's nodes first, then scratch.
+  /// Where the gradients of a segment's shards are put together: the worker's nodes first, then scratch, then those of stolen
+  /// slices.
   func placeGradients(ofSegment number: Int, _ worker: Worker) {
-    let route = worker.route.segments[number]
+    let (route, parameters) = (worker.route.segments[number], plan.segments[number].parameters)
     worker.shardPlaces = route.shards
     let nodes = exchange.shardSums[worker.index].nodes.count
     for slot in worker.gradientSlots.indices {
@@ -170,7 +177,7 @@ package final class Engine: @unchecked Sendable {
       worker.gradientSlots[slot] =
         slot < nodes
         ? exchange.node(route.isReversed ? nodes - 1 - slot : slot, worker: worker.index, segment: number)
-        : memories[worker.index].segmentScratch(slot - nodes) - plan.segments[number].parameters.lowerBound
+        : memories[worker.index].segmentScratch(slot - nodes, parameters.count) - parameters.lowerBound
     }
   }
 }
@@ -180,19 +187,20 @@ private struct WorkerMemory: Sendable {
   let arena: AlignedBuffer<Float>
   private let parameters: AlignedBuffer<Float>
   private let gradients: AlignedBuffer<Float>
-  private let segmentCount: Int
 
   init(_ plan: Plan, _ shardSum: RunSum, samples: Int) {
     arena = AlignedBuffer(count: plan.memory.count)
-    segmentCount = plan.segments.map(\.parameters.count).max() ?? 0
-    parameters = AlignedBuffer(count: segmentCount * (shardSum.slotCount - shardSum.nodes.count))
+    let slots = shardSum.slotCount - shardSum.nodes.count
+    parameters = AlignedBuffer(
+      count: plan.segments.map { $0.parameters.count * (slots + $0.mostStolenBackward) }.max() ?? 0)
     let slices = plan.segments.flatMap { segment in
       segment.operations.flatMap { $0.inputs.map { min(segment.sliceSize, samples) * $0.layout.sampleStride } }
     }
     gradients = AlignedBuffer(count: 2 * paddedCount(slices.max() ?? 0))
   }
 
-  func segmentScratch(_ number: Int) -> UnsafeMutablePointer<Float> { parameters.start + segmentCount * number }
+  /// - Parameter count: the segment's parameters.
+  func segmentScratch(_ number: Int, _ count: Int) -> UnsafeMutablePointer<Float> { parameters.start + count * number }
 
   /// No operation has more than two inputs.
   var gradientScratch: [UnsafeMutablePointer<Float>] { [gradients.start, gradients.start + gradients.count / 2] }

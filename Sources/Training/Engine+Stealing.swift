@@ -1,0 +1,69 @@
+import Collectives
+import Kernels
+import Layers
+
+/// Workers take over each other's slices, because cores are not equally fast: they are of several kinds, or shared with others.
+///
+/// Who computes a slice changes no bit: its sums are made apart, and its owner adds them where its own would have gone.
+extension Engine {
+  /// Has a worker's slices of a segment computed, by itself and by others that have none left, and computes others' then.
+  ///
+  /// - Parameters:
+  ///   - meetings: those at the end of the pass.
+  ///   - inputs: what slices read.
+  ///   - most: the number of slices that others may take.
+  ///   - compute: computes a slice.
+  /// - Returns: the slices that others took, by their numbers; they are done.
+  func computeSlices(
+    ofSegment number: Int, _ worker: Worker, _ meetings: [Meeting], reading inputs: KeptInputs, mostStolen: Int,
+    _ compute: (Slice) -> Void
+  ) throws -> Range<Int> {
+    let (route, queue) = (worker.route.segments[number], queues[worker.index])
+    queue.open(count: route.slices.count, stealable: min(route.stealable.count, mostStolen))
+    while let index = queue.next() {
+      inputs.readAhead(of: route.slices, behind: index)
+      compute(route.slices[index])
+    }
+    worker.kernels.ahead.forget()
+    for victim in workers.indices where victim != worker.index {
+      while let index = queue.steal(from: queues[victim]) {
+        let slice = workers[victim].route.segments[number].stealable(index).stolen(by: worker)
+        for meeting in meetings { meeting.open(slice) }
+        compute(slice)
+        queues[victim].giveBack()
+      }
+    }
+    let stolen = try queue.stolen(of: route.slices.count, worker.barrier)
+    for index in stolen {
+      for meeting in meetings { meeting.add(route.stealable(index), to: route.slices[index]) }
+    }
+    return stolen
+  }
+
+  /// Adds the parameter gradients of stolen slices to those of their shards.
+  func addGradients(ofStolen slices: Range<Int>, segment number: Int, _ worker: Worker) {
+    let (route, parameters) = (worker.route.segments[number], plan.segments[number].parameters)
+    for index in slices {
+      for (stolen, piece) in zip(route.stealable(index).pieces, route.slices[index].pieces) {
+        let from = worker.gradients(stolen.place) + parameters.lowerBound
+        let to = worker.gradients(piece.place) + parameters.lowerBound
+        if piece.place.adds {
+          Elementwise.add(from, to: to, count: parameters.count)
+        } else {
+          to.update(from: from, count: parameters.count)
+        }
+        worker.merge(piece.place, parameters)
+      }
+    }
+  }
+}
+
+extension Plan.Segment {
+  /// Bytes of parameter gradients that a worker has room for beside its own.
+  private static let stolenBytes = 16 << 20
+
+  /// The most slices of a worker that others may compute on the way back, where each has parameter gradients of its own.
+  var mostStolenBackward: Int {
+    min(Route.mostStolen, Self.stolenBytes / (max(1, parameters.count) * MemoryLayout<Float>.size))
+  }
+}
