@@ -54,7 +54,8 @@ extension Slice {
 
 extension Stored {
   fileprivate init(
-    _ form: StorageForms.Form, _ own: ActivationPlaces.Place<Float>, _ kept: ActivationPlaces.Place<UInt16>, _ sample: Int
+    _ form: StorageForms.Form, _ own: ActivationPlaces.Place<Float>, _ kept: ActivationPlaces.Place<UInt16>,
+    _ sample: Int
   ) {
     switch form {
     case .floats: self.init(own.address(sample))

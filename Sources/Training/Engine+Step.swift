@@ -109,14 +109,16 @@ extension Engine {
     for (number, segment) in plan.segments.enumerated().reversed() {
       placeGradients(ofSegment: number, worker)
       for meeting in segment.backwardMeetings { meeting.open(worker) }
+      if number > 0 { prepareBackward(number - 1, worker) }
       let stolen = try computeSlices(
         ofSegment: number, worker, segment.backwardMeetings, reading: segment.backwardInputs,
         mostStolen: segment.mostStolenBackward
       ) { slice in
         if slice.count > 0 { backward(slice, segment) } else { zeroGradients(slice, segment) }
       }
+      observer?.finished(.waiting, worker: worker.index)
       addGradients(ofStolen: stolen, segment: number, worker)
-      if number > 0 { prepareBackward(number - 1, worker) }
+      observer?.finished(.addition, worker: worker.index)
       for meeting in segment.backwardMeetings { try meeting.meet(worker) }
       observer?.finished(.meeting, worker: worker.index)
       for operation in segment.operations { operation.finishBackward(worker) }

@@ -12,9 +12,9 @@ package enum StepPart {
   case conversion
   /// Sums over workers: waiting for them, adding up, and what follows for batch norm.
   case meeting
-  /// Gradients that several operations or shards have added to.
+  /// Gradients that several operations, shards or workers have added to.
   case addition
-  /// Waiting for the other workers of this rank, before gradients are exchanged.
+  /// Waiting for the other workers of this rank: for slices they have taken over, and before gradients are exchanged.
   case waiting
   /// The exchange of gradients, the update, and the exchange of parameters.
   case update

@@ -16,6 +16,7 @@ package struct TrainingRun: Sendable {
   package var optimizer = SGD(momentum: 0.9, weightDecay: 1e-4)
   package var precision = Precision.float32
   package var seed: UInt64 = 1
+  package var observer: (any StepObserver)?
   package var model: @Sendable () throws -> any Layer
 
   package init(input: SampleShape, batchSize: Int, model: @escaping @Sendable () throws -> any Layer) {
@@ -54,6 +55,7 @@ package struct TrainingRun: Sendable {
       batchSizes: [batchSize] + (lastBatchSize.map { [$0] } ?? []),
       shards: shards, optimizer: optimizer, seed: seed, patience: .oversubscribed,
       precision: precision)
+    engine.observer = observer
     var losses: [Double] = []
     for step in 0..<steps {
       let size = step % 3 == 2 ? lastBatchSize ?? batchSize : batchSize

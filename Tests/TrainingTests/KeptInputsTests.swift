@@ -14,19 +14,20 @@ import Training
     let partition = BatchPartition(globalCount: 10, shards: 2, grid: grid, statistics: [])
     let sum = RunSum(partition.tree, 0..<2)
     let parameters = AlignedBuffer<Float>(count: 1)
-    let worker = Worker(
-      index: 0, grid: grid, communicator: ThreadCommunicator.group(size: 1)[0],
-      barrier: Barrier(count: 1, patience: .oversubscribed), seed: 0,
-      parameters: UnsafePointer(parameters.start), slots: sum.slotCount)
     let input = SampleShape(channels: 3, height: 7, width: 6)
     let value = try Network(Sequential { [Flatten(), Linear(2)] }, input: input, classCount: 2).input
     let stride = value.layout.sampleStride
     let (floats, halves) = (AlignedBuffer<Float>(count: 10 * stride), AlignedBuffer<UInt16>(count: 10 * stride))
-    func places<Element>(_ start: UnsafeMutablePointer<Element>) -> [Worker.Place<Element>] {
-      .init(repeating: Worker.Place(start: start, stride: stride), count: value.number + 1)
+    func places<Element>(_ start: UnsafeMutablePointer<Element>) -> [ActivationPlaces.Place<Element>] {
+      .init(repeating: ActivationPlaces.Place(start: start, stride: stride), count: value.number + 1)
     }
-    worker.assign(
-      values: places(floats.start), gradients: [], keptValues: places(halves.start), keptGradients: [])
+    let worker = Worker(
+      index: 0, grid: grid, communicator: ThreadCommunicator.group(size: 1)[0],
+      barrier: Barrier(count: 1, patience: .oversubscribed), seed: 0,
+      places: [
+        ActivationPlaces(
+          values: places(floats.start), gradients: [], keptValues: places(halves.start), keptGradients: [])
+      ], parameters: UnsafePointer(parameters.start), slots: sum.slotCount)
     let slices = Route(worker, partition, sum: sum, sliceSizes: [3]).segments[0].slices
     #expect(slices.map(\.count) == [2, 3, 2, 3])
     for index in slices.indices {

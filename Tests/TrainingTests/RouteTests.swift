@@ -34,7 +34,10 @@ import Training
         let sum = RunSum(partition.tree, partition.shards(ofWorker: number))
         let worker = Worker(
           index: index, grid: grid, communicator: communicator, barrier: Barrier(count: 1, patience: .oversubscribed),
-          seed: 0, parameters: UnsafePointer(parameters.start), slots: sum.slotCount)
+          seed: 0,
+          places: (0..<c.threads).map { _ in
+            ActivationPlaces(values: [], gradients: [], keptValues: [], keptGradients: [])
+          }, parameters: UnsafePointer(parameters.start), slots: sum.slotCount)
         return (worker, sum, Route(worker, partition, sum: sum, sliceSizes: sliceSizes))
       }
     }.flatMap { $0 }
@@ -75,6 +78,23 @@ import Training
       #expect(counts[0] == [5, 5, 5, 5, 5, 5, 5, 5, 6, 6, 6, 6])
       #expect(counts[1] == [8, 8, 8, 8, 8, 8, 8, 8] && counts[2] == [16, 16, 16, 16])
       #expect(counts[3] == [32, 32])
+    }
+  }
+
+  /// Of the last slices, but never the first, others may take those that are of one shard, and put their gradients apart.
+  @Test(arguments: cases) func stealableSlicesAreTheLast(_ c: Case) throws {
+    for (_, sum, route) in try routes(c, sliceSizes: [1, 2, 3, 7, 20, 1000]) {
+      for segment in route.segments {
+        let (last, stealable) = (segment.slices.suffix(segment.stealable.count), segment.stealable)
+        #expect(stealable.map(\.samples) == last.map(\.samples))
+        #expect(stealable.count <= min(Route.mostStolen, max(0, segment.slices.count - 1)))
+        #expect(stealable.allSatisfy { $0.pieces.count == 1 && $0.count > 0 })
+        #expect(stealable.map { $0.pieces[0].place.slot - sum.slotCount } == stealable.indices.reversed())
+        #expect(stealable.allSatisfy { !$0.pieces[0].place.adds && $0.pieces[0].place.merges == 0 })
+        if let next = segment.slices.dropFirst().dropLast(stealable.count).last, stealable.count < Route.mostStolen {
+          #expect(next.pieces.count > 1 || next.count == 0)
+        }
+      }
     }
   }
 
