@@ -75,13 +75,14 @@ import Training
     try expectSameBits(run, threads: [2])
   }
 
-  /// Groups of samples that begin and end within shards, and noise.
+  /// Groups of samples that begin and end within shards, noise, and masks that outlive their slice.
   @Test func ghostBatches() throws {
     let run = run { _ in
       Sequential {
         Convolution(32, kernel: 5, padding: 2)
         BatchNorm(statistics: .ghost(7))
         ActivationNoise()
+        Dropout(0.1)
         Convolution(32, kernel: 3, padding: 1)
         BatchNorm(statistics: .ghost(7))
         ReLU()
