@@ -1,6 +1,8 @@
 #include "CKernels.h"
 #include "bfloat16.h"
+#include "forms.h"
 #include "phases.h"
+#include "windows.h"
 #include <string.h>
 
 // The kernels are written once, for vectors of LANES Floats, and compiled for each set of instructions.
@@ -13,7 +15,9 @@
 #define STORE(address, value) (*(VEC *)(address) = (value))
 #define MASK NAME(mask)
 #define HALVES NAME(halves)
+#define BYTES NAME(bytes)
 #define SELECT(which, a, b) ((VEC)(((MASK)(a) & (which)) | ((MASK)(b) & ~(which))))
+#define SELECT_MASK(which, a, b) (((a) & (which)) | ((b) & ~(which)))
 #define UNROLL _Pragma("clang loop unroll(full)")
 // Keeps the compiler from carrying dozens of addresses from one patch to the next.
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer))
@@ -150,4 +154,17 @@ void normalize_backward(
     const float *slope, int scales_last, activation dx, int samples) {
   CHOOSE_ROUNDING(normalize_backward, shape->block)(
       shape, dz, x, mean, scale, shift, slope, scales_last, dx, samples);
+}
+
+void normalize_and_pool(
+    const pooling_shape *shape, activation x, const float *mean, const float *scale, const float *bias, int rectifies,
+    activation y, uint8_t *largest_at, int samples) {
+  CHOOSE_ROUNDING(normalize_pool, shape->block)(
+      shape, x, mean, scale, bias, rectifies, y, largest_at, samples);
+}
+
+void pooled_gradient_sums(
+    const pooling_shape *shape, activation dy, const uint8_t *largest_at, activation x, const float *mean,
+    activation dz, int samples, double *sums) {
+  CHOOSE_ROUNDING(pool_gradient_sums, shape->block)(shape, dy, largest_at, x, mean, dz, samples, sums);
 }

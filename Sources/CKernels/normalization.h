@@ -1,11 +1,5 @@
 // Batch norm's passes: sums over samples and pixels, and elementwise transformations, a block of channels at a time.
 
-typedef double NAME(doubles) __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
-#define DOUBLES NAME(doubles)
-#define WIDEN(v) __builtin_convertvector(v, DOUBLES)
-
-// The longest run of pixels that one Float accumulator takes before it is flushed to Double.
-enum { NAME(run) = 256 };
 
 // For each block of channels of each sample, and the place of its pixels.
 #define FOR_EACH_PLANE(s, samples)                                                                                     \
@@ -15,35 +9,8 @@ enum { NAME(run) = 256 };
 
 #define FOR_EACH_PIXEL(start) for (long p = (start); p < (start) + plane; p += LANES)
 
-// Does something with an activation of one form; the compiler makes a loop for each form.
-#define BY_FORM(a, ...)                                                                                                \
-  if ((a).halves) IN_FORM(a, 0, (a).halves, __VA_ARGS__)                                                               \
-  else if ((a).floats) IN_FORM(a, (a).floats, 0, __VA_ARGS__)                                                          \
-  else IN_FORM(a, 0, 0, __VA_ARGS__)
-#define IN_FORM(a, floats, halves, ...)                                                                                \
-  {                                                                                                                    \
-    const activation known = {floats, halves};                                                                         \
-    const activation a = known;                                                                                        \
-    __VA_ARGS__;                                                                                                       \
-  }
-#define FLOATS(a) ((activation){(a).floats, 0})
-#define HALVES_OF(a) ((activation){0, (a).halves})
-
-#define IS_THERE(a) ((a).floats || (a).halves)
-#define IN_HALVES(a, p) EXPANDED(LOAD_HALVES((a).halves + (p)))
-#define AT(a, p) ((a).halves ? IN_HALVES(a, p) : LOAD((a).floats + (p)))
-// As Floats where it is both.
-#define IN_FLOATS(a, p) ((a).floats ? LOAD((a).floats + (p)) : IN_HALVES(a, p))
-
-// Puts a vector wherever it is wanted, rounded to bf16 if it `rounds`.
-#define PUT(a, p, v, rounds)                                                                                           \
-  {                                                                                                                    \
-    if ((a).floats) STORE((a).floats + (p), (rounds) ? ROUNDED(v) : (v));                                              \
-    if ((a).halves) STORE_HALVES((a).halves + (p), HALVED(v));                                                         \
-  }
-
 INLINE void NAME(moments_of)(const norm_shape *s, activation x, int rounds, int samples, double *sums) {
-  const long plane = (long)s->positions * LANES, sample = plane * (s->channels / LANES), run = 4 * NAME(run) * LANES;
+  const long plane = (long)s->positions * LANES, sample = plane * (s->channels / LANES), run = 4 * RUN * LANES;
   for (int c = 0; c < s->channels && samples > 0; c += LANES) {
     const long block = c / LANES * plane;
     const VEC given = IN_FLOATS(x, block), shift = rounds ? ROUNDED(given) : given;
@@ -82,7 +49,7 @@ FUNCTION void NAME(moments)(const norm_shape *s, activation x, int samples, doub
 INLINE void NAME(gradient_sums_of)(
     const norm_shape *s, activation dy, activation y, activation x, const float *means, activation dz,
     activation dz_again, int samples, double *sums) {
-  const long plane = (long)s->positions * LANES, sample = plane * (s->channels / LANES), run = 4 * NAME(run) * LANES;
+  const long plane = (long)s->positions * LANES, sample = plane * (s->channels / LANES), run = 4 * RUN * LANES;
   for (int c = 0; c < s->channels; c += LANES) {
     const VEC mean = LOAD(means + c);
     DOUBLES sum = {0}, products = {0};
@@ -122,9 +89,6 @@ FUNCTION void NAME(gradient_sums)(
   else BY_FORM(y, BY_FORM(dz_again, SUMS(FLOATS(dy), FLOATS(x), FLOATS(dz))))
 #undef SUMS
 }
-
-// max(v, 0) = (v + |v|) / 2, exactly; unlike a comparison it keeps NaN, so that a diverged run shows in the loss.
-#define RECTIFIED(v) (.5f * ((v) + (VEC)((MASK)(v) & 0x7fffffff)))
 
 INLINE void NAME(normalize_with)(
     const norm_shape *s, activation x, const float *means, const float *scales, const float *biases,
@@ -176,17 +140,5 @@ FUNCTION void NAME(normalize_backward)(
 #undef NORMALIZE
 }
 
-#undef BY_FORM
-#undef IN_FORM
-#undef FLOATS
-#undef HALVES_OF
-#undef IS_THERE
-#undef AT
-#undef IN_HALVES
-#undef IN_FLOATS
-#undef PUT
-#undef DOUBLES
-#undef WIDEN
-#undef RECTIFIED
 #undef FOR_EACH_PLANE
 #undef FOR_EACH_PIXEL

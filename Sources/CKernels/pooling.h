@@ -1,11 +1,5 @@
 // Max pooling, a block of channels at a time.
 
-// The part of a window that lies in the image.
-#define WINDOW(y, x)                                                                                                   \
-  const int top = (int)max(0, (y) * s->stride - s->padding), left = (int)max(0, (x) * s->stride - s->padding);         \
-  const int bottom = (int)min(s->height, (y) * s->stride - s->padding + s->kernel_height);                             \
-  const int right = (int)min(s->width, (x) * s->stride - s->padding + s->kernel_width)
-
 FUNCTION void NAME(pool_forward)(const pooling_shape *s, const float *x, float *y, int samples) {
   for (long plane = 0; plane < (long)samples * s->channels / LANES; plane++, x += (long)s->height * s->width * LANES)
     for (int i = 0; i < s->output_height; i++)
@@ -48,5 +42,3 @@ FUNCTION void NAME(pool_backward)(
     }
   }
 }
-
-#undef WINDOW

@@ -3,6 +3,8 @@
 typedef float VEC __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int MASK __attribute__((vector_size(4 * LANES)));
 typedef uint16_t HALVES __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+typedef uint8_t BYTES __attribute__((vector_size(LANES), aligned(1), may_alias));
+typedef double DOUBLES __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
 
 #ifndef ONLY_ROUNDING
 #include "strided.h"
@@ -16,6 +18,7 @@ typedef uint16_t HALVES __attribute__((vector_size(2 * LANES), aligned(2), may_a
 #include "elementwise.h"
 #endif
 #include "normalization.h"
+#include "normalized_pooling.h"
 #include "rounding.h"
 
 #undef TARGET

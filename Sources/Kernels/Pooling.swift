@@ -111,7 +111,7 @@ package enum MaxPoolingKernel {
 }
 
 extension PoolingGeometry {
-  fileprivate var cShape: pooling_shape {
+  var cShape: pooling_shape {
     pooling_shape(
       block: Int32(input.block), channels: Int32(input.paddedChannels), height: Int32(input.shape.height),
       width: Int32(input.shape.width), output_height: Int32(output.shape.height),

@@ -127,14 +127,14 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
 /// Second half: the normalization forward, the sums of the gradient backward. Begins a segment.
 ///
 /// May also add a residual and rectify, in the same pass: y = relu((x - mean) * rstd * weight + bias + residual).
-final class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Sendable {
+class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Sendable {
   let wiring: Wiring
   let norm: BatchNormState
   var rectifies = false
   var statistics: Statistics { norm.layer.statistics }
   let meetsForward = false
   var sumCount: Int { 2 * norm.channels }
-  private var gradientSums: SumColumns!
+  private(set) var gradientSums: SumColumns!
 
   init(_ name: String, _ norm: BatchNormState, _ x: Value, _ y: Value) {
     self.norm = norm
@@ -160,7 +160,7 @@ final class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchec
     if mode == .evaluation || statistics == .frozen { norm.takeRunningStatistics(parameters) }
   }
 
-  private func coefficients(_ piece: Piece, _ slice: Slice) -> BatchNormCoefficients {
+  final func coefficients(_ piece: Piece, _ slice: Slice) -> BatchNormCoefficients {
     slice.isTraining && statistics != .frozen ? norm.coefficients(slice.owner, piece) : norm.running
   }
 

@@ -12,32 +12,38 @@ extension RectifyingOperation {
 
 /// Joins operations that one pass over memory can do together.
 enum Fusion {
-  /// Lets normalizations do the rectification, or the sum of a residual block, that follows them.
+  /// Lets normalizations do the rectification, or the sum of a residual block, that follows them, and batch norms the max
+  /// pooling.
   static func fused(_ operations: [any Operation]) -> [any Operation] {
     var operations = operations
     var consumers: [Int: Int] = [:]
     for operation in operations {
       for input in operation.inputs { consumers[input.number, default: 0] += 1 }
     }
-    /// The normalization whose output nothing but the operation reads, if it has room for another task.
-    func normalization(before operation: any Operation, input: Int) -> Int? {
-      let value = operation.inputs[input]
-      guard consumers[value.number] == 1 else { return nil }
-      return operations.firstIndex {
-        $0.output == value && ($0 as? any RectifyingOperation).map { !$0.rectifies && $0.inputs.count == 1 } == true
-      }
+    /// The operation whose output nothing but an input of another reads.
+    func source(_ input: Value) -> Int? {
+      consumers[input.number] == 1 ? operations.firstIndex { $0.output == input } : nil
+    }
+    /// The normalization there, if it does no more yet than that.
+    func normalization(_ input: Value) -> (any RectifyingOperation)? {
+      let norm = source(input).flatMap { operations[$0] as? any RectifyingOperation }
+      return norm?.rectifies == false && norm?.inputs.count == 1 ? norm : nil
+    }
+    /// The normalization there, if a residual has room in it.
+    func unpooled(_ input: Value) -> (any RectifyingOperation)? {
+      normalization(input).flatMap { $0 is BatchNormMaxPooling ? nil : $0 }
     }
     var index = 0
     while index < operations.count {
       if let relu = operations[index] as? ElementwiseOperation, relu.function == .relu,
-        let found = normalization(before: relu, input: 0), let norm = operations[found] as? any RectifyingOperation
+        let norm = normalization(relu.inputs[0])
       {
         norm.rectifies = true
         norm.wiring.output = relu.output
         operations.remove(at: index)
       } else if let sum = operations[index] as? SumOperation,
-        let input = [0, 1].first(where: { normalization(before: sum, input: $0) != nil }),
-        let found = normalization(before: sum, input: input), let norm = operations[found] as? any RectifyingOperation
+        let input = [0, 1].first(where: { unpooled(sum.inputs[$0]) != nil }), let norm = unpooled(sum.inputs[input]),
+        let found = source(sum.inputs[input])
       {
         norm.wiring.addInput(sum.inputs[1 - input])
         norm.rectifies = sum.rectifies
@@ -45,6 +51,11 @@ enum Fusion {
         // The sum's place: the other path must be computed by then.
         operations[index] = norm
         operations.remove(at: found)
+      } else if let pooling = (operations[index] as? MaxPoolingOperation)?.pooling, let found = source(pooling.x),
+        let norm = operations[found] as? BatchNormTransform, BatchNormMaxPooling.joins(norm, pooling)
+      {
+        operations[found] = BatchNormMaxPooling(norm, pooling)
+        operations.remove(at: index)
       } else {
         index += 1
       }

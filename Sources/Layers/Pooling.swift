@@ -57,12 +57,12 @@ public struct GlobalAveragePooling: Layer {
 }
 
 /// What poolings have in common: both activations and the window between them.
-private struct Pooling {
+struct Pooling {
   let x: Value
   let y: Value
   let geometry: PoolingGeometry
 
-  init(
+  fileprivate init(
     _ x: Value, _ height: Int, _ width: Int, _ stride: Int, _ padding: Int, _ network: NetworkBuilder
   ) throws {
     guard min(height, width, stride) > 0, padding >= 0, 2 * padding <= min(height, width) else {
@@ -83,16 +83,16 @@ private struct Pooling {
       padding: padding)
   }
 
-  func wiring(_ name: String) -> Wiring { Wiring(name, [x], y) }
+  fileprivate func wiring(_ name: String) -> Wiring { Wiring(name, [x], y) }
   var size: String { "\(geometry.kernelHeight)x\(geometry.kernelWidth)" }
   var flopsPerSample: Int { y.shape.count * geometry.kernelHeight * geometry.kernelWidth }
 }
 
-private final class MaxPoolingOperation: Operation {
+final class MaxPoolingOperation: Operation {
   let wiring: Wiring
-  private let pooling: Pooling
+  let pooling: Pooling
 
-  init(_ name: String, _ pooling: Pooling) {
+  fileprivate init(_ name: String, _ pooling: Pooling) {
     self.pooling = pooling
     wiring = pooling.wiring(name)
   }

@@ -19,7 +19,7 @@ enum LayerCases {
     if labels != nil { run.labelSmoothing = 0.1 }
     if name.contains("pooling") || name == "relu" { run.batches = [distinct(run.batches[0].count)] }
     if name.contains("momentum nil") { run.batches.append(LayerRun.random(run.batches[0].count, number: 9)) }
-    run.values = values(run, avoidsKinks: name.hasPrefix("residual"))
+    run.values = values(run, avoidsKinks: name.hasPrefix("residual") || name.contains("ReLU"))
     return run
   }
 
@@ -79,6 +79,11 @@ enum LayerCases {
     "sigmoid": Sigmoid(),
     "tanh": Tanh(),
     "max pooling": MaxPooling(3, stride: 2, padding: 1),
+    "batch norm, ReLU, max pooling": Sequential {
+      BatchNorm()
+      ReLU()
+      MaxPooling(3, stride: 2, padding: 1)
+    },
     "average pooling": AveragePooling(3, stride: 2, padding: 1),
     "average pooling without padding": AveragePooling(3, stride: 2, padding: 1, countsPadding: false),
     "global pooling": GlobalAveragePooling(),

@@ -251,3 +251,23 @@ void normalize_forward(
 void normalize_backward(
     const norm_shape *shape, activation dz, activation x, const float *mean, const float *scale, const float *shift,
     const float *slope, int scales_last, activation dx, int samples);
+
+// MARK: - Normalization and max pooling
+
+/// Of a window none of whose elements passes a gradient on; windows have fewer elements.
+enum { NO_ELEMENT = 255 };
+
+/// y = the largest element of each window of (x - mean) * scale + bias, and max(y, 0) if it rectifies. If x is halves, y is
+/// rounded to bf16.
+///
+/// largest_at: [n, C/b, H', W', b], unless it is null: the number of that element within the window, row by row, the first
+/// of equals; NO_ELEMENT if it was not positive and is rectified.
+void normalize_and_pool(
+    const pooling_shape *shape, activation x, const float *mean, const float *scale, const float *bias, int rectifies,
+    activation y, uint8_t *largest_at, int samples);
+
+/// dz = the sum of dy over the windows whose largest element is here, and adds sum(dz) and sum(dz (x - mean)) of every
+/// channel to the two rows of `sums`. If x is halves, dy and dz are rounded to bf16.
+void pooled_gradient_sums(
+    const pooling_shape *shape, activation dy, const uint8_t *largest_at, activation x, const float *mean,
+    activation dz, int samples, double *sums);

@@ -1,0 +1,38 @@
+// Activations in their forms, as the passes of normalizations read and write them, and sums over them.
+#pragma once
+
+// Does something with an activation of one form; the compiler makes a loop for each form.
+#define BY_FORM(a, ...)                                                                                                \
+  if ((a).halves) IN_FORM(a, 0, (a).halves, __VA_ARGS__)                                                               \
+  else if ((a).floats) IN_FORM(a, (a).floats, 0, __VA_ARGS__)                                                          \
+  else IN_FORM(a, 0, 0, __VA_ARGS__)
+#define IN_FORM(a, floats, halves, ...)                                                                                \
+  {                                                                                                                    \
+    const activation known = {floats, halves};                                                                         \
+    const activation a = known;                                                                                        \
+    __VA_ARGS__;                                                                                                       \
+  }
+#define FLOATS(a) ((activation){(a).floats, 0})
+#define HALVES_OF(a) ((activation){0, (a).halves})
+
+#define IS_THERE(a) ((a).floats || (a).halves)
+#define IN_HALVES(a, p) EXPANDED(LOAD_HALVES((a).halves + (p)))
+#define AT(a, p) ((a).halves ? IN_HALVES(a, p) : LOAD((a).floats + (p)))
+// As Floats where it is both.
+#define IN_FLOATS(a, p) ((a).floats ? LOAD((a).floats + (p)) : IN_HALVES(a, p))
+
+// Puts a vector wherever it is wanted, rounded to bf16 if it `rounds`.
+#define PUT(a, p, v, rounds)                                                                                           \
+  {                                                                                                                    \
+    if ((a).floats) STORE((a).floats + (p), (rounds) ? ROUNDED(v) : (v));                                              \
+    if ((a).halves) STORE_HALVES((a).halves + (p), HALVED(v));                                                         \
+  }
+
+// max(v, 0) = (v + |v|) / 2, exactly; unlike a comparison it keeps NaN, so that a diverged run shows in the loss.
+#define RECTIFIED(v) (.5f * ((v) + (VEC)((MASK)(v) & 0x7fffffff)))
+
+#define DOUBLES NAME(doubles)
+#define WIDEN(v) __builtin_convertvector(v, DOUBLES)
+
+// The longest run of pixels that one Float accumulator takes before it is flushed to Double.
+enum { RUN = 256 };
