@@ -11,7 +11,7 @@ extension Engine {
   /// - Parameters:
   ///   - meetings: those at the end of the pass.
   ///   - inputs: what slices read.
-  ///   - most: the number of slices that others may take.
+  ///   - mostStolen: the number of slices that others may take.
   ///   - compute: computes a slice.
   /// - Returns: the slices that others took, by their numbers; they are done.
   func computeSlices(
@@ -40,7 +40,8 @@ extension Engine {
     return stolen
   }
 
-  /// Adds the parameter gradients of stolen slices to those of their shards.
+  /// Adds the parameter gradients of stolen slices to those of their shards: of all the segment's parameters, although those
+  /// that are known for shards as a whole are only put there later, by `finishBackward`.
   func addGradients(ofStolen slices: Range<Int>, segment number: Int, _ worker: Worker) {
     let (route, parameters) = (worker.route.segments[number], plan.segments[number].parameters)
     for index in slices {
