@@ -1,8 +1,19 @@
 // Batch norm, rectifier and max pooling in one pass: what lies between them never goes through memory.
 
+// Takes an element of a window if it is larger; NaN wins, and stays. The mean is subtracted first, so that a constant channel
+// gives its bias exactly.
+#define TAKE(r, c)                                                                                                     \
+  {                                                                                                                    \
+    const VEC v = (AT(x, start + ((long)(r)*s->width + (c)) * LANES) - mean) * scale + bias;                           \
+    const MASK wins = (v > largest) | (v != v);                                                                        \
+    largest = SELECT(wins, v, largest);                                                                                \
+    at = SELECT_MASK(wins, (MASK){0} + ((r)-first_row) * s->kernel_width + (c)-first_column, at);                      \
+  }
+
+// Kernels of `side` by `side` if that is not 0.
 INLINE void NAME(normalize_pool_of)(
-    const pooling_shape *s, activation x, const float *means, const float *scales, const float *biases, int rectifies,
-    activation y, uint8_t *largest_at, int samples) {
+    const pooling_shape *s, int side, activation x, const float *means, const float *scales, const float *biases,
+    int rectifies, activation y, uint8_t *largest_at, int samples) {
   const long image = (long)s->height * s->width * LANES;
   long to = 0;
   for (long plane = 0; plane < (long)samples * s->channels / LANES; plane++) {
@@ -12,17 +23,14 @@ INLINE void NAME(normalize_pool_of)(
       for (int j = 0; j < s->output_width; j++, to += LANES) {
         WINDOW(i, j);
         const int first_row = i * s->stride - s->padding, first_column = j * s->stride - s->padding;
-        VEC largest = {0};
-        MASK at = (MASK){0} - 1;
-        for (int r = top; r < bottom; r++)
-          for (int c = left; c < right; c++) {
-            // The mean first, so that a constant channel gives its bias exactly.
-            const VEC v = (AT(x, start + ((long)r * s->width + c) * LANES) - mean) * scale + bias;
-            // NaN wins, and stays.
-            const MASK wins = (v > largest) | (v != v) | (at < 0);
-            largest = SELECT(wins, v, largest);
-            at = SELECT_MASK(wins, (MASK){0} + (r - first_row) * s->kernel_width + c - first_column, at);
-          }
+        VEC largest = (AT(x, start + ((long)top * s->width + left) * LANES) - mean) * scale + bias;
+        MASK at = (MASK){0} + (top - first_row) * s->kernel_width + left - first_column;
+        if (side > 0 && bottom - top == side && right - left == side) {
+          UNROLL for (int r = 0; r < side; r++) UNROLL for (int c = 0; c < side; c++) TAKE(top + r, left + c)
+        } else {
+          for (int r = top; r < bottom; r++)
+            for (int c = left; c < right; c++) TAKE(r, c)
+        }
         if (rectifies) at = SELECT_MASK(largest <= 0, (MASK){0} + NO_ELEMENT, at);
         if (rectifies) largest = RECTIFIED(largest);
         PUT(y, to, largest, x.halves != 0)
@@ -31,12 +39,20 @@ INLINE void NAME(normalize_pool_of)(
   }
 }
 
+#undef TAKE
+
 FUNCTION void NAME(normalize_pool)(
     const pooling_shape *s, activation x, const float *mean, const float *scale, const float *bias, int rectifies,
     activation y, uint8_t *largest_at, int samples) {
-#define POOL(x, y) NAME(normalize_pool_of)(s, x, mean, scale, bias, rectifies, y, largest_at, samples)
-  if (x.halves) BY_FORM(y, POOL(HALVES_OF(x), y))
-  else POOL(FLOATS(x), FLOATS(y));
+  // Known, small kernels go without loops.
+  const int side = s->kernel_height == s->kernel_width ? s->kernel_height : 0;
+#define POOL(side, x) NAME(normalize_pool_of)(s, side, x, mean, scale, bias, rectifies, y, largest_at, samples)
+#define BY_SIDE(x)                                                                                                     \
+  if (side == 3) POOL(3, x);                                                                                           \
+  else if (side == 2) POOL(2, x);                                                                                      \
+  else POOL(0, x);
+  if (x.halves) { BY_SIDE(HALVES_OF(x)) } else { BY_SIDE(FLOATS(x)) }
+#undef BY_SIDE
 #undef POOL
 }
 
@@ -66,8 +82,7 @@ INLINE void NAME(pool_gradient_sums_of)(
             for (int i = top; i <= bottom; i++)
               for (int j = left; j <= right; j++) {
                 const long w = windows + ((long)i * s->output_width + j) * LANES;
-                const int here =
-                    (r + s->padding - i * stride) * s->kernel_width + c + s->padding - j * stride;
+                const int here = (r + s->padding - i * stride) * s->kernel_width + c + s->padding - j * stride;
                 const VEC given = IN_FLOATS(dy, w), d = x.halves ? ROUNDED(given) : given;
                 const MASK at = __builtin_convertvector(*(const BYTES *)(largest_at + w), MASK);
                 passed += (VEC)((MASK)d & (at == here));
@@ -94,14 +109,13 @@ FUNCTION void NAME(pool_gradient_sums)(
     const pooling_shape *s, activation dy, const uint8_t *largest_at, activation x, const float *mean, activation dz,
     int samples, double *sums) {
   // A division by a stride that is known costs nothing.
-#define SUMS(stride, dy, x, dz)                                                                                        \
-  NAME(pool_gradient_sums_of)(s, stride, dy, largest_at, x, mean, dz, samples, sums)
-#define BY_STRIDE(...)                                                                                                 \
-  if (s->stride == 2) SUMS(2, __VA_ARGS__);                                                                            \
-  else SUMS(s->stride, __VA_ARGS__);
-  if (!x.halves) { BY_STRIDE(FLOATS(dy), FLOATS(x), FLOATS(dz)) }
-  else if (dy.halves) BY_FORM(dz, BY_STRIDE(HALVES_OF(dy), HALVES_OF(x), dz))
-  else BY_FORM(dz, BY_STRIDE(FLOATS(dy), HALVES_OF(x), dz))
+#define SUMS(stride, dy, x) NAME(pool_gradient_sums_of)(s, stride, dy, largest_at, x, mean, dz, samples, sums)
+#define BY_STRIDE(dy, x)                                                                                               \
+  if (s->stride == 2) SUMS(2, dy, x);                                                                                  \
+  else SUMS(s->stride, dy, x);
+  if (!x.halves) { BY_STRIDE(FLOATS(dy), FLOATS(x)) }
+  else if (dy.halves) { BY_STRIDE(HALVES_OF(dy), HALVES_OF(x)) }
+  else { BY_STRIDE(FLOATS(dy), HALVES_OF(x)) }
 #undef BY_STRIDE
 #undef SUMS
 }

@@ -77,7 +77,9 @@ package struct Plan: Sendable {
     let groups = Segmentation.segments(of: network)
     let samples = CompileTarget(partitions: partitions, rank: rank, sliceSize: 1).samplesPerWorker
     try kernels?.check(network, segments: groups.count, inBFloat16: precision == .bfloat16)
-    let sliceSizes = kernels?.sliceSizes ?? groups.map { SliceSize.samples(for: $0, input: network.input) }
+    let sliceSizes =
+      kernels?.sliceSizes
+      ?? groups.map { SliceSize.samples(for: $0, input: network.input, shard: partitions[0].largestShard) }
     let liveness = Liveness(network, groups)
     liveness.wireGradients()
     let targets = sliceSizes.map {

@@ -78,17 +78,25 @@ import Testing
         mean: mean.start, dz: Stored(dz.start), input, samples: samples, to: sums.start)
 
       let (fusedY, fusedDz) = (random(output, 9), random(input, 10))
+      // Results in both forms at once, where there are 16-bit numbers.
+      let (yHalves, dzHalves) = (inHalves ? halves(of: fusedY) : nil, inHalves ? halves(of: fusedDz) : nil)
       let largest = AlignedBuffer<UInt8>(count: samples * output.sampleStride)
       let fusedSums = AlignedBuffer<Double>(count: 2 * input.paddedChannels)
       NormalizedMaxPooling.forward(
         stored(x, xHalves), mean: mean.start, scale: scale.start, bias: bias.start, rectify: rectifies,
-        y: Stored(fusedY.start), largest: largest.start, geometry, samples: samples)
+        y: Stored(fusedY.start, halves: yHalves?.start), largest: largest.start, geometry, samples: samples)
       NormalizedMaxPooling.addGradientSums(
         of: stored(dy, dyHalves), largest: largest.start, x: stored(x, xHalves), mean: mean.start,
-        dz: Stored(fusedDz.start), geometry, samples: samples, to: fusedSums.start)
+        dz: Stored(fusedDz.start, halves: dzHalves?.start), geometry, samples: samples, to: fusedSums.start)
 
       #expect(fusedY.plain == (inHalves ? rounded(y) : y.plain))
       #expect(fusedDz.plain == dz.plain)
+      for (values, halves) in [(fusedY, yHalves), (fusedDz, dzHalves)] {
+        guard let halves else { continue }
+        let expanded = AlignedBuffer<Float>(count: halves.count)
+        BFloat16.expand(halves.start, to: expanded.start, count: halves.count)
+        #expect(Array(expanded.elements) == Array(values.buffer.elements))
+      }
       let size = zip(sums.elements, fusedSums.elements).map { abs($0) + abs($1) }.max()!
       #expect(zip(sums.elements, fusedSums.elements).allSatisfy { abs($0 - $1) < 1e-5 * size })
     }
