@@ -8,10 +8,12 @@ import Training
 
 /// A worker that is slower than the others, so that they take over its slices: the same bits.
 @Suite(.serialized) struct StealingTests {
-  /// Holds one worker up after every operation, and counts what each has done.
+  /// Makes one worker three times as slow, by waiting after each operation, and counts what each worker has done.
   private final class SlowWorker: StepObserver, @unchecked Sendable {
     let slow: Int
     private let counts: Locked<[Int: (forward: Int, backward: Int)]>
+    /// When the slow worker went on; touched by it alone.
+    private var last = ContinuousClock.now
 
     init(_ slow: Int) {
       self.slow = slow
@@ -19,14 +21,15 @@ import Training
     }
 
     func finished(_ part: StepPart, worker: Int) {
-      counts.withLock {
-        switch part {
-        case .forward: $0[worker, default: (0, 0)].forward += 1
-        case .backward: $0[worker, default: (0, 0)].backward += 1
-        default: return
-        }
+      let now = ContinuousClock.now
+      defer { if worker == slow { last = .now } }
+      switch part {
+      case .forward: counts.withLock { $0[worker, default: (0, 0)].forward += 1 }
+      case .backward: counts.withLock { $0[worker, default: (0, 0)].backward += 1 }
+      default: return
       }
-      if worker == slow { usleep(300) }
+      guard worker == slow else { return }
+      usleep(100 + UInt32(min(2 * ((now - last) / .microseconds(1)), 100_000)))
     }
 
     /// Whether another worker has done more than the slow one, on the way forward and on the way back.
