@@ -16,8 +16,8 @@
 #define MASK NAME(mask)
 #define HALVES NAME(halves)
 #define BYTES NAME(bytes)
-#define SELECT(which, a, b) ((VEC)(((MASK)(a) & (which)) | ((MASK)(b) & ~(which))))
 #define SELECT_MASK(which, a, b) (((a) & (which)) | ((b) & ~(which)))
+#define SELECT(which, a, b) ((VEC)SELECT_MASK(which, (MASK)(a), (MASK)(b)))
 #define UNROLL _Pragma("clang loop unroll(full)")
 // Keeps the compiler from carrying dozens of addresses from one patch to the next.
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer))

@@ -1,6 +1,5 @@
 // Batch norm's passes: sums over samples and pixels, and elementwise transformations, a block of channels at a time.
 
-
 // For each block of channels of each sample, and the place of its pixels.
 #define FOR_EACH_PLANE(s, samples)                                                                                     \
   const long plane = (long)(s)->positions * LANES;                                                                     \
@@ -9,16 +8,25 @@
 
 #define FOR_EACH_PIXEL(start) for (long p = (start); p < (start) + plane; p += LANES)
 
+// Adds up a block of channels over all pixels: ADD(i, p) adds those at p to the accumulators a[i] and q[i].
+#define SUM_PIXELS(s, c, samples, a_sum, q_sum)                                                                        \
+  for (int n = 0; n < (samples); n++) {                                                                                \
+    const long plane = (long)(s)->positions * LANES, start = ((long)n * (s)->channels + (c)) * (s)->positions;          \
+    for (long first = start; first < start + plane; first += 4 * RUN * LANES) {                                        \
+      const long end = min(first + 4 * RUN * LANES, start + plane);                                                    \
+      VEC a[4] = {{0}}, q[4] = {{0}};                                                                                  \
+      long p = first;                                                                                                  \
+      for (; p + 4 * LANES <= end; p += 4 * LANES) UNROLL for (int i = 0; i < 4; i++) ADD(i, p + i * LANES)            \
+      for (; p < end; p += LANES) ADD(0, p)                                                                            \
+      a_sum += WIDEN((a[0] + a[1]) + (a[2] + a[3]));                                                                   \
+      q_sum += WIDEN((q[0] + q[1]) + (q[2] + q[3]));                                                                   \
+    }                                                                                                                  \
+  }
+
 INLINE void NAME(moments_of)(const norm_shape *s, activation x, int rounds, int samples, double *sums) {
-  const long plane = (long)s->positions * LANES, sample = plane * (s->channels / LANES), run = 4 * RUN * LANES;
   for (int c = 0; c < s->channels && samples > 0; c += LANES) {
-    const long block = c / LANES * plane;
-    const VEC given = IN_FLOATS(x, block), shift = rounds ? ROUNDED(given) : given;
+    const VEC given = IN_FLOATS(x, (long)c * s->positions), shift = rounds ? ROUNDED(given) : given;
     DOUBLES sum = {0}, squares = {0};
-    for (int n = 0; n < samples; n++)
-      for (long first = 0; first < plane; first += run) {
-        const long start = n * sample + block, end = start + min(first + run, plane);
-        VEC a[4] = {{0}}, q[4] = {{0}};
 #define ADD(i, p)                                                                                                      \
   {                                                                                                                    \
     const VEC v = IN_FLOATS(x, p), d = (rounds ? ROUNDED(v) : v) - shift;                                              \
@@ -26,13 +34,8 @@ INLINE void NAME(moments_of)(const norm_shape *s, activation x, int rounds, int 
     a[i] += d;                                                                                                         \
     q[i] += d * d;                                                                                                     \
   }
-        long p = start + first;
-        for (; p + 4 * LANES <= end; p += 4 * LANES) UNROLL for (int i = 0; i < 4; i++) ADD(i, p + i * LANES)
-        for (; p < end; p += LANES) ADD(0, p)
+    SUM_PIXELS(s, c, samples, sum, squares)
 #undef ADD
-        sum += WIDEN((a[0] + a[1]) + (a[2] + a[3]));
-        squares += WIDEN((q[0] + q[1]) + (q[2] + q[3]));
-      }
     // The sums about the shift, as sums about 0.
     const DOUBLES shifts = WIDEN(shift), count = (DOUBLES){0} + (double)samples * s->positions;
     *(DOUBLES *)(sums + c) += sum + count * shifts;
@@ -49,14 +52,9 @@ FUNCTION void NAME(moments)(const norm_shape *s, activation x, int samples, doub
 INLINE void NAME(gradient_sums_of)(
     const norm_shape *s, activation dy, activation y, activation x, const float *means, activation dz,
     activation dz_again, int samples, double *sums) {
-  const long plane = (long)s->positions * LANES, sample = plane * (s->channels / LANES), run = 4 * RUN * LANES;
   for (int c = 0; c < s->channels; c += LANES) {
     const VEC mean = LOAD(means + c);
     DOUBLES sum = {0}, products = {0};
-    for (int n = 0; n < samples; n++)
-      for (long first = 0; first < plane; first += run) {
-        const long start = n * sample + c / LANES * plane, end = start + min(first + run, plane);
-        VEC a[4] = {{0}}, q[4] = {{0}};
 #define ADD(i, p)                                                                                                      \
   {                                                                                                                    \
     const VEC zero = {0}, given = IN_FLOATS(dy, p);                                                                    \
@@ -67,13 +65,8 @@ INLINE void NAME(gradient_sums_of)(
     a[i] += d;                                                                                                         \
     q[i] += d * (AT(x, p) - mean);                                                                                     \
   }
-        long p = start + first;
-        for (; p + 4 * LANES <= end; p += 4 * LANES) UNROLL for (int i = 0; i < 4; i++) ADD(i, p + i * LANES)
-        for (; p < end; p += LANES) ADD(0, p)
+    SUM_PIXELS(s, c, samples, sum, products)
 #undef ADD
-        sum += WIDEN((a[0] + a[1]) + (a[2] + a[3]));
-        products += WIDEN((q[0] + q[1]) + (q[2] + q[3]));
-      }
     // Once, so that sums made apart and added later have the same bits.
     *(DOUBLES *)(sums + c) += sum;
     *(DOUBLES *)(sums + s->channels + c) += products;
@@ -142,3 +135,4 @@ FUNCTION void NAME(normalize_backward)(
 
 #undef FOR_EACH_PLANE
 #undef FOR_EACH_PIXEL
+#undef SUM_PIXELS

@@ -61,7 +61,7 @@ package struct Slice {
   var labels: UnsafePointer<Int32> { owner.labels + localStart }
 
   /// Where a piece's parameter gradients go, from the flat array's start.
-  func gradients(_ piece: Piece) -> UnsafeMutablePointer<Float> { owner.gradients(piece.place) }
+  package func gradients(_ piece: Piece) -> UnsafeMutablePointer<Float> { owner.gradients(piece.place) }
 
   /// Merges what has become complete by a piece's gradient of a parameter.
   func merge(_ piece: Piece, _ parameter: Parameter) { owner.merge(piece.place, parameter.range) }

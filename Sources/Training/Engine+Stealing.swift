@@ -25,7 +25,9 @@ extension Engine {
       compute(route.slices[index])
     }
     worker.kernels.ahead.forget()
-    for victim in workers.indices where victim != worker.index {
+    // From the next one on, so that not all of them come to the same.
+    for offset in workers.indices.dropFirst() {
+      let victim = (worker.index + offset) % workers.count
       while let index = queue.steal(from: queues[victim]) {
         let slice = workers[victim].route.segments[number].stealable(index).stolen(by: worker)
         for meeting in meetings { meeting.open(slice) }

@@ -21,6 +21,14 @@ import Testing
         of: Stored(dy.start), y: nil, x: Stored(x.start), mean: mean.start, dz: Stored(dz.start), layout,
         samples: samples, to: $0)
     }
+    let window = PoolingGeometry(input: layout, output: layout, kernelHeight: 1, kernelWidth: 1, stride: 1, padding: 0)
+    let largest = AlignedBuffer<UInt8>(count: samples * layout.sampleStride)
+    expectOneAddition(layout) {
+      NormalizedMaxPooling.addGradientSums(
+        of: Stored(dy.start), largest: largest.start, x: Stored(x.start), mean: mean.start, dz: Stored(dz.start),
+        window,
+        samples: samples, to: $0)
+    }
   }
 
   private func expectOneAddition(_ layout: ActivationLayout, _ add: (UnsafeMutablePointer<Double>) -> Void) {
