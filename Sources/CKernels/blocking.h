@@ -16,6 +16,9 @@ static inline stretch *read_ahead(stretch *s, int lines) {
 // the same set of the cache.
 static inline long apart(long floats) { return floats | 16; }
 
+// With what fills the last block: it lies in memory, as zeros, but is not multiplied.
+static inline int padded_inputs(const winograd_shape *s) { return (s->inputs + s->block - 1) / s->block * s->block; }
+
 // Tiles per block: what a call reads and writes of them should stay in the second-level cache, but transformed weights
 // should be used often. Blocks are about equal, since the least of a product's rows costs as much as the most. With a stride
 // of 2 a tile has twice as many points.
@@ -43,7 +46,7 @@ typedef struct {
 
 static inline blocking blocking_of(const winograd_shape *s, long tiles) {
   const long block = tiles_per_block(s, tiles);
-  const int chunk = (int)min(64, s->inputs), panel = (int)min(4 * s->block, s->outputs), strip = strip_of(s);
+  const int chunk = (int)min(64, padded_inputs(s)), panel = (int)min(4 * s->block, s->outputs), strip = strip_of(s);
   const long chunks = (s->inputs + chunk - 1) / chunk;
   return (blocking){
       block, chunk, panel, apart(block * chunk * chunks), apart(block * panel),
@@ -63,7 +66,7 @@ typedef struct {
 
 static inline gradient_blocking gradient_blocking_of(const winograd_shape *s, long tiles) {
   const long block = tiles_per_block(s, tiles);
-  const int chunk = block == tiles && tiles <= 64 ? (int)min(64, s->inputs) : s->inputs;
+  const int inputs = padded_inputs(s), chunk = block == tiles && tiles <= 64 ? (int)min(64, inputs) : inputs;
   const int panel = block == tiles ? (int)min(64, s->outputs) : s->outputs;
   const long chunks = (s->inputs + chunk - 1) / chunk, panels = (s->outputs + panel - 1) / panel;
   return (gradient_blocking){

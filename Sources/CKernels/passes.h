@@ -5,11 +5,12 @@ INLINE void NAME(transform_inputs)(
     scheme scheme, const winograd_shape *s, const tile_list *list, const float *x, float *v, int chunk, long capacity,
     long apart) {
   const int step = facts_of[scheme].input_step, margin = facts_of[scheme].pads ? s->padding : 0;
+  const int inputs = padded_inputs(s);
   for (long t = 0; t < list->count; t++) {
     const tile tile = list->tiles[t];
-    for (int c = 0; c < s->inputs; c += LANES)
+    for (int c = 0; c < inputs; c += LANES)
       BY_KIND(
-          NAME(input_patch), scheme, tile.kind, x + ((long)tile.sample * s->inputs + c) * s->height * s->width, s->height,
+          NAME(input_patch), scheme, tile.kind, x + ((long)tile.sample * inputs + c) * s->height * s->width, s->height,
           s->width, tile.row * step - margin, tile.column * step - margin,
           v + c / chunk * chunk * capacity + t * chunk + c % chunk, apart, 0)
   }
@@ -30,11 +31,38 @@ INLINE void NAME(prefetch_tiles)(
   }
 }
 
+INLINE long NAME(weight_block)(const winograd_shape *s, int input, int output) {
+  const long in = input / LANES, out = output / LANES;
+  return s->is_transposed ? in * (s->outputs / LANES) + out : out * (padded_inputs(s) / LANES) + in;
+}
+
+// A chunk's weights to a panel, as [points, panel / strip, count, strip]. Block by block, as they lie in memory, and the
+// next one on its way into the cache: a call with few tiles waits for little else.
+INLINE void NAME(transform_weights)(
+    scheme scheme, const winograd_shape *s, const float *weight, int input, int count, int output, int panel, float *u,
+    long apart) {
+  const int taps = facts_of[scheme].taps * facts_of[scheme].taps, strip = strip_of(s);
+  const long size = taps * LANES * LANES;
+  for (int j = 0; j < panel; j += LANES)
+    for (int i = 0; i < count; i += LANES) {
+      const float *const block = weight + NAME(weight_block)(s, input + i, output + j) * size;
+      const int is_last = i + LANES >= count;
+      const int next_input = is_last ? input : input + i + LANES, next_output = is_last ? output + j + LANES : output + j;
+      const float *const next = weight + NAME(weight_block)(s, next_input, next_output) * size;
+      for (int r = 0; r < min(LANES, count - i); r++) {
+        UNROLL for (int t = 0; t < taps; t++) __builtin_prefetch(next + (t * LANES + r) * LANES, 0, 2);
+        NAME(weight_patch)(
+            scheme, block + r * LANES, s->is_transposed, u + j / strip * strip * count + (i + r) * strip + j % strip,
+            apart);
+      }
+    }
+}
+
 INLINE void NAME(forward_tiles)(
     scheme scheme, const winograd_shape *s, const float *x, const float *weight, const float *bias, float *y,
     int samples, float *scratch, stretch *ahead) {
   const scheme_facts facts = facts_of[scheme];
-  const int points = facts.points * facts.points, taps = facts.taps * facts.taps;
+  const int points = facts.points * facts.points;
   const int inputs = s->inputs, outputs = s->outputs, strip = strip_of(s);
   const grid g = grid_of(s, samples);
   const blocking k = blocking_of(s, g.tiles);
@@ -48,16 +76,8 @@ INLINE void NAME(forward_tiles)(
       const int panel = (int)min(k.panel, outputs - o);
       for (int c = 0; c < inputs; c += k.chunk) {
         const int count = (int)min(k.chunk, inputs - c);
-        if (first == 0) {
-          for (int i = 0; i < count; i++)
-            for (int j = 0; j < panel; j += LANES) {
-              const long in = (c + i) / LANES, out = (o + j) / LANES;
-              const long block = s->is_transposed ? in * (outputs / LANES) + out : out * (inputs / LANES) + in;
-              NAME(weight_patch)(
-                  scheme, weight + (block * taps * LANES + i % LANES) * LANES, s->is_transposed,
-                  chunk + j / strip * strip * count + i * strip + j % strip, k.weight_apart);
-            }
-        }
+        if (first == 0)
+          NAME(transform_weights)(scheme, s, weight, c, count, o, panel, chunk, k.weight_apart);
         for (int i = 0; i < points; i++) {
           const tile_range tiles = tiles_with(&list, scheme, i);
           // Outputs have long left the cache; a gradient's place, the slice's own, has not.
@@ -124,7 +144,7 @@ INLINE void NAME(backward_weights_tiles)(
           const tile_range tiles = tiles_with(&list, scheme, i);
           NAME(prefetch_tiles)(
               facts.input_step, facts.places * facts.input_step, &g, next + k.tiles * i / points,
-              next + k.tiles * (i + 1) / points, x, inputs, s->height, s->width);
+              next + k.tiles * (i + 1) / points, x, padded_inputs(s), s->height, s->width);
           NAME(multiply)(
               v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, 1, k.chunk, strip,
               w + i * k.output_apart + o * k.tiles + tiles.first * k.panel, strip, k.panel,
@@ -134,7 +154,7 @@ INLINE void NAME(backward_weights_tiles)(
         if (first + list.count < g.tiles) continue;
         for (int j = 0; j < panel; j += LANES)
           for (int r = 0; r < count; r++) {
-            const long block = (long)((o + j) / LANES) * (inputs / LANES) + (c + r) / LANES;
+            const long block = NAME(weight_block)(s, c + r, o + j);
             NAME(weight_gradient_patch)(
                 scheme, u + (long)r * k.panel + j, k.weight_apart,
                 d_weight + (block * taps * LANES + (c + r) % LANES) * LANES, adds);

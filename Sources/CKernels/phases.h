@@ -7,7 +7,7 @@ enum { PHASES = 4, STEM_TAPS = 7, PHASE_TAPS = 4 };
 
 static inline winograd_shape shape_of_phases(const winograd_shape *s) {
   winograd_shape p = *s;
-  p.inputs = (s->inputs * PHASES + s->block - 1) / s->block * s->block;
+  p.inputs = s->inputs * PHASES;
   p.height = s->output_height;
   p.width = s->output_width;
   p.padding = 2;
@@ -17,11 +17,12 @@ static inline winograd_shape shape_of_phases(const winograd_shape *s) {
 
 static inline long phases_count(const winograd_shape *s, int samples) {
   const winograd_shape p = shape_of_phases(s);
-  return (long)samples * p.inputs * p.height * p.width;
+  return (long)samples * padded_inputs(&p) * p.height * p.width;
 }
 
 static inline long phase_weights_count(const winograd_shape *s) {
-  return (long)shape_of_phases(s).inputs * s->outputs * PHASE_TAPS * PHASE_TAPS;
+  const winograd_shape p = shape_of_phases(s);
+  return (long)padded_inputs(&p) * p.outputs * PHASE_TAPS * PHASE_TAPS;
 }
 
 // Where a phase's tap is in [7, 7, C]; -1 for those before the first and for channels that fill a block.

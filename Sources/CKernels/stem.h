@@ -4,7 +4,7 @@
 FUNCTION void NAME(split_image)(const winograd_shape *s, const float *x, int samples, float *phases) {
   const winograd_shape p = shape_of_phases(s);
   memset(phases, 0, sizeof(float) * phases_count(s, samples));
-  for (int n = 0; n < samples; n++, phases += (long)p.inputs * p.height * p.width)
+  for (int n = 0; n < samples; n++, phases += (long)padded_inputs(&p) * p.height * p.width)
     for (int c = 0; c < s->inputs; c++)
       for (int i = 0; i < s->height; i++, x += s->width) {
         const int channel = c * PHASES + i % 2 * 2;
@@ -16,9 +16,9 @@ FUNCTION void NAME(split_image)(const winograd_shape *s, const float *x, int sam
 
 // [K/b, C'/b, 4, 4, b, b] and [K/b, 7, 7, C, b]: one of them from the other.
 INLINE void NAME(move_weight)(const winograd_shape *s, float *weight, float *phases, int splits) {
-  const int inputs = shape_of_phases(s).inputs;
+  const winograd_shape p = shape_of_phases(s);
   for (int o = 0; o < s->outputs; o += LANES, weight += s->inputs * STEM_TAPS * STEM_TAPS * LANES)
-    for (int c = 0; c < inputs; c += LANES)
+    for (int c = 0; c < padded_inputs(&p); c += LANES)
       for (int tap = 0; tap < PHASE_TAPS * PHASE_TAPS; tap++)
         for (int i = c; i < c + LANES; i++, phases += LANES) {
           const int place = stem_tap(s->inputs, i, tap);
