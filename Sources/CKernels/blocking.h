@@ -38,6 +38,9 @@ typedef struct {
   int chunk;
   // Output channels of the same.
   int panel;
+  // Input channels whose weights are made ready before they are multiplied, point by point. With several blocks of tiles
+  // all of them: they are kept, and a point's sums stay near. With one block a chunk, whose place the next one takes.
+  int group;
   // Floats between two points' matrices.
   long input_apart;
   long output_apart;
@@ -49,7 +52,7 @@ static inline blocking blocking_of(const winograd_shape *s, long tiles) {
   const int chunk = (int)min(64, padded_inputs(s)), panel = (int)min(4 * s->block, s->outputs), strip = strip_of(s);
   const long chunks = (s->inputs + chunk - 1) / chunk;
   return (blocking){
-      block, chunk, panel, apart(block * chunk * chunks), apart(block * panel),
+      block, chunk, panel, block < tiles ? s->inputs : chunk, apart(block * chunk * chunks), apart(block * panel),
       apart((long)chunk * ((panel + strip - 1) / strip * strip))};
 }
 

@@ -66,35 +66,41 @@ INLINE void NAME(forward_tiles)(
   const int inputs = s->inputs, outputs = s->outputs, strip = strip_of(s);
   const grid g = grid_of(s, samples);
   const blocking k = blocking_of(s, g.tiles);
+  const long chunk_apart = facts.weights * facts.weights * k.weight_apart, chunks = (inputs + k.chunk - 1) / k.chunk;
   float *const v = scratch, *const m = v + points * k.input_apart, *const u = m + points * k.output_apart;
   for (long first = 0; first < g.tiles; first += k.tiles) {
     tile_list list;
     list_tiles(&g, first, min(k.tiles, g.tiles - first), &list);
     NAME(transform_inputs)(scheme, s, &list, x, v, k.chunk, k.tiles, k.input_apart);
-    float *chunk = u;
+    float *ready = u;
     for (int o = 0; o < outputs; o += k.panel) {
       const int panel = (int)min(k.panel, outputs - o);
-      for (int c = 0; c < inputs; c += k.chunk) {
-        const int count = (int)min(k.chunk, inputs - c);
-        if (first == 0)
-          NAME(transform_weights)(scheme, s, weight, c, count, o, panel, chunk, k.weight_apart);
+      for (int group = 0; group < inputs; group += k.group) {
+        const int end = (int)min(group + k.group, inputs);
+        if (first == 0) {
+          float *chunk = ready;
+          for (int c = group; c < end; c += k.chunk, chunk += chunk_apart)
+            NAME(transform_weights)(scheme, s, weight, c, (int)min(k.chunk, end - c), o, panel, chunk, k.weight_apart);
+        }
         for (int i = 0; i < points; i++) {
           const tile_range tiles = tiles_with(&list, scheme, i);
           // Outputs have long left the cache; a gradient's place, the slice's own, has not.
-          if (o == 0 && c == 0 && !s->is_transposed)
+          if (o == 0 && group == 0 && !s->is_transposed)
             NAME(prefetch_tiles)(
                 facts.output_step, facts.outputs, &g, first + list.count * i / points,
                 first + list.count * (i + 1) / points, y, outputs, s->output_height, s->output_width);
-          // Measured. On the way forward outputs are prefetched too.
-          ahead = read_ahead(ahead, s->is_transposed ? 20 : 10);
-          NAME(multiply)(
-              v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk, 1, strip,
-              chunk + weight_at(scheme, i) * k.weight_apart, count * strip, strip,
-              m + i * k.output_apart + tiles.first * k.panel, strip, k.panel, tiles.count, panel, count, c > 0);
+          const float *chunk = ready + weight_at(scheme, i) * k.weight_apart;
+          for (int c = group; c < end; c += k.chunk, chunk += chunk_apart) {
+            const int count = (int)min(k.chunk, end - c);
+            // Measured. On the way forward outputs are prefetched too.
+            ahead = read_ahead(ahead, s->is_transposed ? 20 : 10);
+            NAME(multiply)(
+                v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk, 1, strip, chunk, count * strip, strip,
+                m + i * k.output_apart + tiles.first * k.panel, strip, k.panel, tiles.count, panel, count, c > 0);
+          }
         }
-        // With one block of tiles a chunk is used once, and the next one can take its place in the cache.
-        if (k.tiles < g.tiles) chunk += facts.weights * facts.weights * k.weight_apart;
       }
+      if (k.tiles < g.tiles) ready += chunks * chunk_apart;
       for (long t = 0; t < list.count; t++) {
         const tile tile = list.tiles[t];
         for (int j = 0; j < panel; j += LANES)

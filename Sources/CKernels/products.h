@@ -7,6 +7,10 @@ INLINE void NAME(product)(
     long c_stride, long steps, int adds) {
   VEC sum[16][4];
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = (VEC){0};
+  // Sums of weights' gradients, many and used seldom, have left the nearest cache.
+  if (adds && rows_apart == 1)
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++)
+        __builtin_prefetch(c + r * c_stride + v * LANES);
   for (long p = 0; p < steps; p++) {
     VEC row[4];
     UNROLL for (int v = 0; v < vectors; v++) row[v] = LOAD(b + p * b_stride + v * LANES);
