@@ -174,7 +174,8 @@ def sections(arguments):
         if "sync" in arguments.sections:
             for ranks, threads in ((1, 2), (2, 1)):
                 yield from alternate(
-                    f"{model}, {ranks} x {threads}", {"local": lockstep(binary, model, ranks, threads, "--batch-norm", "local")},
+                    f"{model}, cost of sync, {ranks} x {threads}",
+                    {"local": lockstep(binary, model, ranks, threads, "--batch-norm", "local")},
                     {"sync": lockstep(binary, model, ranks, threads)}, rounds)
         if "scaling" in arguments.sections:
             apart = (lockstep(binary, model, 1, 1, cpus=str(cpu)) for cpu in (0, 1))
