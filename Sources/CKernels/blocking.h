@@ -22,9 +22,13 @@ static inline int padded_inputs(const winograd_shape *s) { return (s->inputs + s
 // Tiles per block: what a call reads and writes of them should stay in the second-level cache, but transformed weights
 // should be used often. Blocks are about equal, since the least of a product's rows costs as much as the most. With a stride
 // of 2 a tile has twice as many points.
-static inline long tiles_per_block(const winograd_shape *s, long tiles) {
+static inline long most_tiles_per_block(const winograd_shape *s) {
   const int channels = s->inputs < s->outputs ? s->outputs : s->inputs;
-  const long most = (channels <= 32 ? 48 : channels <= 64 ? 32 : channels <= 128 ? 64 : MOST_TILES) / s->stride;
+  return (channels <= 32 ? 48 : channels <= 64 ? 32 : channels <= 128 ? 64 : MOST_TILES) / s->stride;
+}
+
+static inline long tiles_per_block(const winograd_shape *s, long tiles) {
+  const long most = most_tiles_per_block(s);
   const long blocks = (tiles + most - 1) / most;
   return min(tiles, ((tiles + blocks - 1) / blocks + 3) / 4 * 4);
 }
@@ -59,7 +63,8 @@ static inline blocking blocking_of(const winograd_shape *s, long tiles) {
 typedef struct {
   long tiles;
   // Input and output channels whose gradients are finished together. With several blocks of tiles all of them, because
-  // their sums go on from block to block; with few tiles, which many sums have little of, as many as stay in the cache.
+  // their sums go on from block to block; with few tiles, which many sums have little of, or several summands as many as
+  // stay in the cache.
   int chunk;
   int panel;
   long input_apart;
@@ -67,11 +72,27 @@ typedef struct {
   long weight_apart;
 } gradient_blocking;
 
-static inline gradient_blocking gradient_blocking_of(const winograd_shape *s, long tiles) {
+static inline gradient_blocking gradient_blocking_of(const winograd_shape *s, long tiles, int summands) {
   const long block = tiles_per_block(s, tiles);
-  const int inputs = padded_inputs(s), chunk = block == tiles && tiles <= 64 ? (int)min(64, inputs) : inputs;
+  const int is_cut = block == tiles && (tiles <= 64 || summands > 1);
+  const int inputs = padded_inputs(s), chunk = is_cut ? (int)min(64, inputs) : inputs;
   const int panel = block == tiles ? (int)min(64, s->outputs) : s->outputs;
   const long chunks = (s->inputs + chunk - 1) / chunk, panels = (s->outputs + panel - 1) / panel;
   return (gradient_blocking){
       block, chunk, panel, apart(block * chunk * chunks), apart(block * panel * panels), apart((long)chunk * panel)};
 }
+
+// Beside the first, of MOST_SUMMANDS.
+enum { MOST_LATER_SUMS = 3 };
+
+static inline int samples_of(const summand *summands, int count) {
+  int samples = 0;
+  for (int n = 0; n < count; n++) samples += summands[n].samples;
+  return samples;
+}
+
+// The gradients of some weights: blocks of [taps, b, b], so many of them from one block of outputs to the next.
+typedef struct {
+  float *start;
+  long apart;
+} weight_blocks;

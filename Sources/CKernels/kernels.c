@@ -95,9 +95,13 @@ void winograd_forward(
 }
 
 void winograd_backward_weights(
-    const winograd_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
-    float *scratch) {
-  CHOOSE(backward_weights, shape->block)(shape, x, dy, d_weight, d_bias, adds, samples, scratch);
+    const winograd_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
+    const summand *summands, int count, float *scratch) {
+  CHOOSE(backward_weights, shape->block)(shape, x, dy, d_weight, d_bias, adds, summands, count, scratch);
+}
+
+int winograd_adds_up(const winograd_shape *shape, int samples) {
+  return scheme_of(shape) != STEM && grid_of(shape, samples).tiles <= most_tiles_per_block(shape);
 }
 
 ptrdiff_t winograd_multiplications(const winograd_shape *shape) {
@@ -105,17 +109,23 @@ ptrdiff_t winograd_multiplications(const winograd_shape *shape) {
   return points_in(scheme_of(shape), &g.vertical) * points_in(scheme_of(shape), &g.horizontal);
 }
 
+static long scratch_of_gradients(const winograd_shape *shape, long tiles, int summands) {
+  const scheme_facts facts = facts_of[scheme_of(shape)];
+  const gradient_blocking k = gradient_blocking_of(shape, tiles, summands);
+  const long later = summands > 1 ? MOST_LATER_SUMS * facts.taps * facts.taps * k.chunk * k.panel : 0;
+  return facts.points * facts.points * (k.input_apart + k.output_apart) +
+         facts.weights * facts.weights * k.weight_apart + summands * shape->outputs + later;
+}
+
 static size_t scratch_of_tiles(const winograd_shape *shape, int samples) {
   const scheme_facts facts = facts_of[scheme_of(shape)];
-  const long points = facts.points * facts.points, weights = facts.weights * facts.weights;
   const long tiles = grid_of(shape, samples).tiles;
   const blocking f = blocking_of(shape, tiles);
-  const gradient_blocking b = gradient_blocking_of(shape, tiles);
   const long panels = (shape->outputs + f.panel - 1) / f.panel, chunks = (shape->inputs + f.chunk - 1) / f.chunk;
-  const long forward =
-      points * (f.input_apart + f.output_apart) + weights * f.weight_apart * (f.tiles < tiles ? panels * chunks : 1);
-  const long backward = points * (b.input_apart + b.output_apart) + weights * b.weight_apart;
-  return (size_t)(max(forward, backward) + shape->outputs);
+  const long forward = facts.points * facts.points * (f.input_apart + f.output_apart) +
+                       facts.weights * facts.weights * f.weight_apart * (f.tiles < tiles ? panels * chunks : 1);
+  const long several = winograd_adds_up(shape, samples) ? scratch_of_gradients(shape, tiles, MOST_SUMMANDS) : 0;
+  return (size_t)max(max(forward, scratch_of_gradients(shape, tiles, 1)), several);
 }
 
 size_t winograd_scratch(const winograd_shape *shape, int samples) {

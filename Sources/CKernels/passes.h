@@ -1,4 +1,4 @@
-// The passes: tiles in blocks that stay in cache, input channels in chunks, output channels in panels.
+// The way forward, and the gradient's way: tiles in blocks that stay in cache, input channels in chunks, output channels in panels.
 
 // Some tiles' inputs, as [points, C / chunk, capacity, chunk].
 INLINE void NAME(transform_inputs)(
@@ -47,7 +47,8 @@ INLINE void NAME(transform_weights)(
     for (int i = 0; i < count; i += LANES) {
       const float *const block = weight + NAME(weight_block)(s, input + i, output + j) * size;
       const int is_last = i + LANES >= count;
-      const int next_input = is_last ? input : input + i + LANES, next_output = is_last ? output + j + LANES : output + j;
+      const int next_input = is_last ? input : input + i + LANES;
+      const int next_output = is_last ? output + j + LANES : output + j;
       const float *const next = weight + NAME(weight_block)(s, next_input, next_output) * size;
       for (int r = 0; r < min(LANES, count - i); r++) {
         UNROLL for (int t = 0; t < taps; t++) __builtin_prefetch(next + (t * LANES + r) * LANES, 0, 2);
@@ -77,11 +78,6 @@ INLINE void NAME(forward_tiles)(
       const int panel = (int)min(k.panel, outputs - o);
       for (int group = 0; group < inputs; group += k.group) {
         const int end = (int)min(group + k.group, inputs);
-        if (first == 0) {
-          float *chunk = ready;
-          for (int c = group; c < end; c += k.chunk, chunk += chunk_apart)
-            NAME(transform_weights)(scheme, s, weight, c, (int)min(k.chunk, end - c), o, panel, chunk, k.weight_apart);
-        }
         for (int i = 0; i < points; i++) {
           const tile_range tiles = tiles_with(&list, scheme, i);
           // Outputs have long left the cache; a gradient's place, the slice's own, has not.
@@ -89,13 +85,16 @@ INLINE void NAME(forward_tiles)(
             NAME(prefetch_tiles)(
                 facts.output_step, facts.outputs, &g, first + list.count * i / points,
                 first + list.count * (i + 1) / points, y, outputs, s->output_height, s->output_width);
-          const float *chunk = ready + weight_at(scheme, i) * k.weight_apart;
+          float *chunk = ready;
           for (int c = group; c < end; c += k.chunk, chunk += chunk_apart) {
             const int count = (int)min(k.chunk, end - c);
+            if (first == 0 && i == 0)
+              NAME(transform_weights)(scheme, s, weight, c, count, o, panel, chunk, k.weight_apart);
             // Measured. On the way forward outputs are prefetched too.
             ahead = read_ahead(ahead, s->is_transposed ? 20 : 10);
             NAME(multiply)(
-                v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk, 1, strip, chunk, count * strip, strip,
+                v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk, 1, strip,
+                chunk + weight_at(scheme, i) * k.weight_apart, count * strip, strip,
                 m + i * k.output_apart + tiles.first * k.panel, strip, k.panel, tiles.count, panel, count, c > 0);
           }
         }
@@ -112,65 +111,3 @@ INLINE void NAME(forward_tiles)(
     }
   }
 }
-
-INLINE void NAME(backward_weights_tiles)(
-    scheme scheme, const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
-    int samples, float *scratch) {
-  const scheme_facts facts = facts_of[scheme];
-  const int points = facts.points * facts.points, taps = facts.taps * facts.taps;
-  const int inputs = s->inputs, outputs = s->outputs, strip = strip_of(s);
-  const grid g = grid_of(s, samples);
-  const gradient_blocking k = gradient_blocking_of(s, g.tiles);
-  float *const v = scratch, *const w = v + points * k.input_apart, *const u = w + points * k.output_apart;
-  float *const bias_sum = u + facts.weights * facts.weights * k.weight_apart;
-  for (int o = 0; o < outputs; o += LANES) STORE(bias_sum + o, (VEC){0});
-  for (long first = 0; first < g.tiles; first += k.tiles) {
-    tile_list list;
-    list_tiles(&g, first, min(k.tiles, g.tiles - first), &list);
-    NAME(transform_inputs)(scheme, s, &list, x, v, k.chunk, k.tiles, k.input_apart);
-    for (long t = 0; t < list.count; t++) {
-      const tile tile = list.tiles[t];
-      for (int o = 0; o < outputs; o += LANES) {
-        VEC sum = {0};
-        BY_KIND(
-            NAME(gradient_patch), scheme, tile.kind,
-            dy + ((long)tile.sample * outputs + o) * s->output_height * s->output_width, s->output_height,
-            s->output_width, tile.row, tile.column, w + o / k.panel * k.panel * k.tiles + t * k.panel + o % k.panel,
-            k.output_apart, d_bias ? &sum : 0)
-        STORE(bias_sum + o, LOAD(bias_sum + o) + sum);
-      }
-    }
-    for (int o = 0; o < outputs; o += k.panel) {
-      const int panel = (int)min(k.panel, outputs - o);
-      for (int c = 0; c < inputs; c += k.chunk) {
-        const int count = (int)min(k.chunk, inputs - c);
-        // Inputs may be read for the first time since the forward pass.
-        const long next = first + k.tiles;
-        for (int i = 0; i < points; i++) {
-          const tile_range tiles = tiles_with(&list, scheme, i);
-          NAME(prefetch_tiles)(
-              facts.input_step, facts.places * facts.input_step, &g, next + k.tiles * i / points,
-              next + k.tiles * (i + 1) / points, x, padded_inputs(s), s->height, s->width);
-          NAME(multiply)(
-              v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, 1, k.chunk, strip,
-              w + i * k.output_apart + o * k.tiles + tiles.first * k.panel, strip, k.panel,
-              u + weight_at(scheme, i) * k.weight_apart, strip, k.panel, count, panel, tiles.count,
-              first > 0 || repeats(scheme, i));
-        }
-        if (first + list.count < g.tiles) continue;
-        for (int j = 0; j < panel; j += LANES)
-          for (int r = 0; r < count; r++) {
-            const long block = NAME(weight_block)(s, c + r, o + j);
-            NAME(weight_gradient_patch)(
-                scheme, u + (long)r * k.panel + j, k.weight_apart,
-                d_weight + (block * taps * LANES + (c + r) % LANES) * LANES, adds);
-          }
-      }
-    }
-  }
-  if (d_bias)
-    for (int o = 0; o < outputs; o += LANES)
-      STORE(d_bias + o, adds ? LOAD(d_bias + o) + LOAD(bias_sum + o) : LOAD(bias_sum + o));
-}
-
-#undef BY_KIND

@@ -46,13 +46,14 @@ FUNCTION void NAME(stem_forward)(
 }
 
 FUNCTION void NAME(stem_backward_weights)(
-    const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
-    float *scratch) {
+    const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
+    const summand *summands, int count, float *scratch) {
   const winograd_shape p = shape_of_phases(s);
+  const int samples = samples_of(summands, count);
   float *const image = scratch, *const phases = image + phases_count(s, samples);
   NAME(split_image)(s, x, samples, image);
   if (adds) NAME(split_weight)(s, d_weight, phases);
   NAME(backward_weights_tiles)(
-      STEM, &p, image, dy, phases, d_bias, adds, samples, phases + phase_weights_count(s));
+      STEM, &p, image, dy, phases, d_bias, adds, summands, count, phases + phase_weights_count(s));
   NAME(join_weight)(s, phases, d_weight);
 }

@@ -12,6 +12,7 @@ typedef double DOUBLES __attribute__((vector_size(8 * LANES), aligned(8), may_al
 #include "products.h"
 #include "patches.h"
 #include "passes.h"
+#include "gradient.h"
 #include "stem.h"
 #include "winograd.h"
 #include "pooling.h"

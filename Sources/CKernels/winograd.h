@@ -21,9 +21,9 @@ FUNCTION void NAME(forward)(
 }
 
 FUNCTION void NAME(backward_weights)(
-    const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
-    float *scratch) {
-  switch (scheme_of(s)) { CASES(backward_weights, s, x, dy, d_weight, d_bias, adds, samples, scratch) }
+    const winograd_shape *s, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
+    const summand *summands, int count, float *scratch) {
+  switch (scheme_of(s)) { CASES(backward_weights, s, x, dy, d_weight, d_bias, adds, summands, count, scratch) }
 }
 
 #undef CASES

@@ -105,4 +105,16 @@ package final class ConvolutionKernel: Sendable {
   ) {
     weightsPass.run(x: x, weight: dWeight, y: dy, bias: dBias, adds: adds, samples: samples, context)
   }
+
+  /// Whether the gradients of weight and bias over several summands, of so many samples in all, can be made at once.
+  package func addsUp(samples: Int) -> Bool { weightsPass.addsUp(samples: samples) }
+
+  /// The same over several summands, which must `addsUp`: each one's are those of a call for its samples, added up as they
+  /// say; in the end there is one sum.
+  package func backwardWeights(
+    _ x: Stored, _ dy: Stored, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, adds: Bool,
+    summands: UnsafeBufferPointer<Summand>, _ context: KernelContext
+  ) {
+    weightsPass.backwardWeights(x, dy, dWeight: dWeight, dBias: dBias, adds: adds, summands: summands, context)
+  }
 }

@@ -1,3 +1,4 @@
+import CKernels
 import COneDNN
 import Tensors
 
@@ -21,10 +22,47 @@ protocol ConvolutionPass: Sendable {
   func run(
     x: Stored, weight: UnsafePointer<Float>, y: Stored, bias: UnsafePointer<Float>?,
     adds: Bool, samples: Int, _ context: KernelContext)
+
+  /// Whether it makes gradients of several summands, of so many samples in all, at once.
+  func addsUp(samples: Int) -> Bool
+
+  /// The gradients of weight and bias over one summand, or several that it `addsUp`.
+  func backwardWeights(
+    _ x: Stored, _ dy: Stored, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, adds: Bool,
+    summands: UnsafeBufferPointer<Summand>, _ context: KernelContext)
 }
 
 extension ConvolutionPass {
   var takesHalves: Bool { false }
+
+  func addsUp(samples: Int) -> Bool { false }
+
+  func backwardWeights(
+    _ x: Stored, _ dy: Stored, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, adds: Bool,
+    summands: UnsafeBufferPointer<Summand>, _ context: KernelContext
+  ) {
+    invariant(summands.count == 1, "a convolution that adds up no summands is asked to")
+    run(x: x, weight: dWeight, y: dy, bias: dBias, adds: adds, samples: Int(summands[0].samples), context)
+  }
+}
+
+/// Samples whose part of a gradient is made apart, and how often then the last sum is added to the one before it.
+package typealias Summand = summand
+
+extension Summand {
+  /// The most that a kernel adds up.
+  package static var most: Int { Int(MOST_SUMMANDS) }
+
+  package init(_ samples: Range<Int>, merges: Int) {
+    self.init(start: Int32(samples.lowerBound), samples: Int32(samples.count), merges: Int32(merges))
+  }
+
+  /// Calls with all samples as one.
+  static func one(_ samples: Int, _ body: (UnsafeBufferPointer<Summand>) -> Void) {
+    withUnsafePointer(to: Summand(0..<samples, merges: 0)) {
+      body(UnsafeBufferPointer(start: $0, count: 1))
+    }
+  }
 }
 
 package enum ConvolutionPassKind: Sendable, CaseIterable {

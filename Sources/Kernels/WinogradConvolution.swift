@@ -46,22 +46,40 @@ final class WinogradConvolution: ConvolutionPass {
     x: Stored, weight: UnsafePointer<Float>, y: Stored, bias: UnsafePointer<Float>?,
     adds: Bool, samples: Int, _ context: KernelContext
   ) {
-    let scratch = withUnsafePointer(to: shape) { context.area(0, winograd_scratch($0, Int32(samples))) }
-    let bias = hasBias ? bias : nil
     let ahead = context.ahead.stretches
     withUnsafePointer(to: shape) { shape in
       switch kind {
       case .forward:
-        winograd_forward(shape, x.floats, weight, bias, y.floats, Int32(samples), scratch, ahead)
+        winograd_forward(
+          shape, x.floats, weight, hasBias ? bias : nil, y.floats, Int32(samples), scratch(samples, context), ahead)
       case .backwardData:
-        winograd_forward(shape, y.floats, weight, nil, x.floats, Int32(samples), scratch, ahead)
+        winograd_forward(shape, y.floats, weight, nil, x.floats, Int32(samples), scratch(samples, context), ahead)
       case .backwardWeights:
-        winograd_backward_weights(
-          shape, x.floats, y.floats, UnsafeMutablePointer(mutating: weight), UnsafeMutablePointer(mutating: bias),
-          adds ? 1 : 0,
-          Int32(samples), scratch)
+        Summand.one(samples) { summand in
+          backwardWeights(
+            x, y, dWeight: UnsafeMutablePointer(mutating: weight), dBias: UnsafeMutablePointer(mutating: bias),
+            adds: adds, summands: summand, context)
+        }
       }
     }
+  }
+
+  func addsUp(samples: Int) -> Bool { withUnsafePointer(to: shape) { winograd_adds_up($0, Int32(samples)) != 0 } }
+
+  func backwardWeights(
+    _ x: Stored, _ dy: Stored, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, adds: Bool,
+    summands: UnsafeBufferPointer<Summand>, _ context: KernelContext
+  ) {
+    let scratch = scratch(summands.reduce(0) { $0 + Int($1.samples) }, context)
+    withUnsafePointer(to: shape) { shape in
+      winograd_backward_weights(
+        shape, x.floats, dy.floats, dWeight, hasBias ? dBias : nil, adds ? 1 : 0, summands.baseAddress,
+        Int32(summands.count), scratch)
+    }
+  }
+
+  private func scratch(_ samples: Int, _ context: KernelContext) -> UnsafeMutablePointer<Float> {
+    withUnsafePointer(to: shape) { context.area(0, winograd_scratch($0, Int32(samples))) }
   }
 }
 

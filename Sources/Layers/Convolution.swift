@@ -136,13 +136,29 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
   func backward(_ slice: Slice) {
     let x = slice.stored(inputs[0], forms.backwardInputs[0])
     let dy = slice.storedGradient(output, forms.outputGradient)
-    for piece in slice.pieces {
-      let gradients = slice.gradients(piece)
-      kernel.backwardWeights(
-        x + piece.start * xStride, dy + piece.start * yStride, dWeight: gradients + weight.offset,
-        dBias: bias.map { gradients + $0.offset }, adds: piece.place.adds, samples: piece.count, slice.kernels)
-      slice.merge(piece, weight)
-      if let bias { slice.merge(piece, bias) }
+    func put(_ place: GradientPlace, _ body: (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>?) -> Void) {
+      let gradients = slice.gradients(place)
+      body(gradients + weight.offset, bias.map { gradients + $0.offset })
+      slice.merge(place, weight)
+      if let bias { slice.merge(place, bias) }
+    }
+    for run in slice.runs {
+      if kernel.addsUp(samples: run.samples.count) {
+        put(run.place) { dWeight, dBias in
+          kernel.backwardWeights(
+            x + run.samples.lowerBound * xStride, dy + run.samples.lowerBound * yStride, dWeight: dWeight, dBias: dBias,
+            adds: run.place.adds,
+            summands: run.summands, slice.kernels)
+        }
+      } else {
+        for piece in run.pieces {
+          put(piece.place) { dWeight, dBias in
+            kernel.backwardWeights(
+              x + piece.start * xStride, dy + piece.start * yStride, dWeight: dWeight, dBias: dBias,
+              adds: piece.place.adds, samples: piece.count, slice.kernels)
+          }
+        }
+      }
     }
     // Last, so that the cache still has it where it is read next.
     if let dx = slice.storedInputGradient(self, 0) {

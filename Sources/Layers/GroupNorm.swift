@@ -165,13 +165,13 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
 
   private func addParameterGradients(_ memory: GroupNormMemory, _ slice: Slice, _ piece: Piece) {
     guard let affine else { return }
-    let gradients = slice.gradients(piece)
+    let gradients = slice.gradients(piece.place)
     for (parameter, sums) in [
       (affine.weight, memory.gradients), (affine.bias, memory.gradients + layout.paddedChannels),
     ] {
       let gradient = gradients + parameter.offset
       for c in 0..<layout.paddedChannels { gradient[c] = (piece.place.adds ? gradient[c] : 0) + Float(sums[c]) }
-      slice.merge(piece, parameter)
+      slice.merge(piece.place, parameter)
     }
   }
 }

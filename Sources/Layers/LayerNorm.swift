@@ -63,16 +63,16 @@ final class ElementwiseAffineOperation: Operation, @unchecked Sendable {
   func backward(_ slice: Slice) {
     let (x, dy) = (slice[inputs[0]], slice.gradient(output))
     for piece in slice.pieces {
-      let gradients = slice.gradients(piece)
+      let gradients = slice.gradients(piece.place)
       let start = piece.start * count
       Elementwise.addRows(
         dy + start, times: x + start, rows: piece.count, stride: count, to: gradients + weight.offset, count: count,
         adds: piece.place.adds)
-      slice.merge(piece, weight)
+      slice.merge(piece.place, weight)
       Elementwise.addRows(
         dy + start, rows: piece.count, stride: count, to: gradients + bias.offset, count: count,
         adds: piece.place.adds)
-      slice.merge(piece, bias)
+      slice.merge(piece.place, bias)
     }
     guard let dx = slice.inputGradient(self, 0) else { return }
     for row in 0..<slice.count {

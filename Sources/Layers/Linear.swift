@@ -100,17 +100,17 @@ final class LinearOperation: Operation, @unchecked Sendable {
     let (x, dy) = (slice[inputs[0]], slice.gradient(output))
     if let dx = slice.inputGradient(self, 0), let backwardWeight { multiply(dy, by: backwardWeight, dx, slice) }
     for piece in slice.pieces {
-      let gradients = slice.gradients(piece)
+      let gradients = slice.gradients(piece.place)
       let (x, dy) = (x + piece.start * xStride, dy + piece.start * outputs)
       MatrixProduct.multiply(
         Matrix(x, stride: xStride).transposed, Matrix(dy, stride: outputs), rows: features, columns: outputs,
         inner: piece.count, adds: piece.place.adds,
         into: Matrix(strips: gradients + weight.offset, rows: features, columns: outputs))
-      slice.merge(piece, weight)
+      slice.merge(piece.place, weight)
       if let bias {
         Elementwise.addRows(
           dy, rows: piece.count, stride: outputs, to: gradients + bias.offset, count: outputs, adds: piece.place.adds)
-        slice.merge(piece, bias)
+        slice.merge(piece.place, bias)
       }
     }
   }

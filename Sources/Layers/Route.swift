@@ -18,6 +18,8 @@ package final class Route: @unchecked Sendable {
 
   private let pieces: UnsafeMutableBufferPointer<Piece>
   private let tables: UnsafeMutableBufferPointer<Int>
+  private let runs: UnsafeMutableBufferPointer<PieceRun>
+  private let summands: UnsafeMutableBufferPointer<Summand>
 
   /// The way through one segment.
   ///
@@ -89,14 +91,36 @@ package final class Route: @unchecked Sendable {
           start: piece.samples.lowerBound - slice.samples.lowerBound, count: piece.samples.count, place: piece.place,
           groups: UnsafePointer(table), rows: UnsafePointer(table + kindCount)))
     }
-    var next = 0
-    let pieces = pieces
+    runs = .allocate(capacity: flat.count)
+    summands = .allocate(capacity: flat.count)
+    var (nextPiece, nextRun) = (0, 0)
+    let (pieces, runs, summands) = (pieces, runs, summands)
+    func add(_ draft: GradientPlace.Run) {
+      let run = nextPiece..<nextPiece + draft.merges.count
+      let samples = pieces[run].map(\.samples.lowerBound).min()!..<pieces[run].map(\.samples.upperBound).max()!
+      for (number, merges) in zip(run, draft.merges) {
+        let piece = pieces[number].samples
+        summands.initializeElement(
+          at: number,
+          to: Summand(
+            piece.lowerBound - samples.lowerBound..<piece.upperBound - samples.lowerBound, merges: merges))
+      }
+      runs.initializeElement(
+        at: nextRun,
+        to: PieceRun(
+          samples: samples, pieces: UnsafeBufferPointer(rebasing: pieces[run]),
+          summands: UnsafeBufferPointer(rebasing: summands[run]), place: draft.place))
+      nextPiece = run.upperBound
+      nextRun += 1
+    }
     func slices(_ drafts: [Draft]) -> [Slice] {
       drafts.map { slice in
-        defer { next += slice.pieces.count }
+        let (firstPiece, firstRun) = (nextPiece, nextRun)
+        for draft in GradientPlace.runs(slice.pieces.map(\.place)) { add(draft) }
         return Slice(
           worker, samples: slice.samples, localStart: slice.samples.lowerBound - firstSample,
-          pieces: UnsafeBufferPointer(rebasing: pieces[next..<next + slice.pieces.count]), for: worker)
+          pieces: UnsafeBufferPointer(rebasing: pieces[firstPiece..<nextPiece]),
+          runs: UnsafeBufferPointer(rebasing: runs[firstRun..<nextRun]), for: worker)
       }
     }
     segments = zip(drafts, stealable).enumerated().map { number, drafts in
@@ -108,6 +132,8 @@ package final class Route: @unchecked Sendable {
   deinit {
     pieces.deallocate()
     tables.deallocate()
+    runs.deallocate()
+    summands.deallocate()
   }
 }
 
@@ -185,32 +211,5 @@ private struct Draft {
       start = end
     }
     return cuts
-  }
-}
-
-extension GradientPlace {
-  /// The places of a worker's shards.
-  static func places(_ sum: SumSchedule) -> [GradientPlace] {
-    var result: [GradientPlace] = []
-    for step in sum.steps {
-      switch step {
-      case .place(_, let slot): result.append(GradientPlace(slot: slot, adds: false, merges: 0))
-      case .merge:
-        let last = result.removeLast()
-        result.append(GradientPlace(slot: last.slot, adds: false, merges: last.merges + 1))
-      }
-    }
-    return result
-  }
-
-  /// The place of one of a shard's pieces.
-  ///
-  /// The shard's later pieces are added to the first. A shard of one piece can be added to its sibling at once; the sum
-  /// has the same bits as if it had been made apart, as long as every kernel adds it as one.
-  fileprivate func part(_ index: Int, of count: Int, samples: Int) -> GradientPlace {
-    if count == 1, merges > 0, samples <= MatrixProduct.stepsAddedAtOnce {
-      return GradientPlace(slot: slot - 1, adds: true, merges: merges - 1)
-    }
-    return GradientPlace(slot: slot, adds: index > 0, merges: index == count - 1 ? merges : 0)
   }
 }

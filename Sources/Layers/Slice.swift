@@ -14,15 +14,20 @@ package struct Slice {
   package let localStart: Int
   /// The parts that are summed apart.
   package let pieces: UnsafeBufferPointer<Piece>
+  /// The same in runs.
+  package let runs: UnsafeBufferPointer<PieceRun>
 
-  init(_ owner: Worker, samples: Range<Int>, localStart: Int, pieces: UnsafeBufferPointer<Piece>, for worker: Worker) {
+  init(
+    _ owner: Worker, samples: Range<Int>, localStart: Int, pieces: UnsafeBufferPointer<Piece>,
+    runs: UnsafeBufferPointer<PieceRun>, for worker: Worker
+  ) {
     (self.worker, self.owner, places) = (worker, owner, worker.places[owner.index])
-    (self.samples, self.localStart, self.pieces) = (samples, localStart, pieces)
+    (self.samples, self.localStart, self.pieces, self.runs) = (samples, localStart, pieces, runs)
   }
 
   /// The same to be computed by another worker of the rank.
   package func stolen(by thief: Worker) -> Slice {
-    Slice(owner, samples: samples, localStart: localStart, pieces: pieces, for: thief)
+    Slice(owner, samples: samples, localStart: localStart, pieces: pieces, runs: runs, for: thief)
   }
 
   package var count: Int { samples.count }
@@ -60,11 +65,11 @@ package struct Slice {
   /// The labels of the samples.
   var labels: UnsafePointer<Int32> { owner.labels + localStart }
 
-  /// Where a piece's parameter gradients go, from the flat array's start.
-  package func gradients(_ piece: Piece) -> UnsafeMutablePointer<Float> { owner.gradients(piece.place) }
+  /// Where parameter gradients with a place go, from the flat array's start.
+  package func gradients(_ place: GradientPlace) -> UnsafeMutablePointer<Float> { owner.gradients(place) }
 
-  /// Merges what has become complete by a piece's gradient of a parameter.
-  func merge(_ piece: Piece, _ parameter: Parameter) { owner.merge(piece.place, parameter.range) }
+  /// Merges what has become complete by a gradient of a parameter.
+  func merge(_ place: GradientPlace, _ parameter: Parameter) { owner.merge(place, parameter.range) }
 
   /// A parameter's elements.
   package func parameter(_ parameter: Parameter) -> UnsafePointer<Float> { worker.parameters + parameter.offset }
@@ -80,16 +85,18 @@ package struct Piece {
   /// Its group of each kind of statistics, and its number among the rank's pieces of that kind.
   let groups: UnsafePointer<Int>
   let rows: UnsafePointer<Int>
+
+  /// The samples, numbered within the slice.
+  var samples: Range<Int> { start..<start + count }
 }
 
-/// Where a part of a worker's parameter gradients goes, so that all of them add up in the order of the shard tree.
-///
-/// A worker's sums lie in a stack of slots. A shard is put on top of it, or added to what is on top if that is its
-/// sibling; when it is complete, the finished subtrees below are merged.
-package struct GradientPlace: Sendable {
-  package let slot: Int
-  /// Whether the slot's content is added to rather than overwritten.
-  package let adds: Bool
-  /// How many times the slot is then added to the one below it, which takes its place.
-  package let merges: Int
+/// Consecutive pieces of a slice whose parameter gradients add up to one, in the order of the shard tree.
+package struct PieceRun {
+  /// The samples, numbered within the slice.
+  let samples: Range<Int>
+  package let pieces: UnsafeBufferPointer<Piece>
+  /// How they add up; samples are numbered within the run.
+  package let summands: UnsafeBufferPointer<Summand>
+  /// Where their sum goes.
+  package let place: GradientPlace
 }

@@ -167,7 +167,7 @@ extension Engine {
   private func zeroGradients(_ slice: Slice, _ segment: Plan.Segment) {
     for piece in slice.pieces {
       if !piece.place.adds {
-        (slice.gradients(piece) + segment.parameters.lowerBound).update(
+        (slice.gradients(piece.place) + segment.parameters.lowerBound).update(
           repeating: 0, count: segment.parameters.count)
       }
       slice.owner.merge(piece.place, segment.parameters)

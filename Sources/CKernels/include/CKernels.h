@@ -114,6 +114,17 @@ typedef struct {
   int is_transposed;
 } winograd_shape;
 
+/// Samples whose part of a sum is made apart.
+typedef struct {
+  /// The first one's number.
+  int start;
+  int samples;
+  /// How often then the last of the sums that there are is added to the one before it.
+  int merges;
+} summand;
+
+enum { MOST_SUMMANDS = 16 };
+
 /// Multiplications per sample and pair of channels.
 ptrdiff_t winograd_multiplications(const winograd_shape *shape);
 
@@ -126,9 +137,15 @@ void winograd_forward(
     float *scratch, stretch *ahead);
 
 /// d_weight = x correlated with dy; d_bias = the sum of dy (unless that is null). Added to what is there if it `adds`.
+///
+/// The sums over several summands, at most MOST_SUMMANDS, which must `winograd_adds_up`, are those of a call for each of
+/// them, added up as they say; in the end there is one.
 void winograd_backward_weights(
-    const winograd_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds, int samples,
-    float *scratch);
+    const winograd_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
+    const summand *summands, int count, float *scratch);
+
+/// Whether gradients of several summands, of so many samples in all, can be made at once: they take one block of tiles.
+int winograd_adds_up(const winograd_shape *shape, int samples);
 
 // MARK: - Convolutions of bf16 numbers
 
