@@ -101,7 +101,10 @@ void winograd_backward_weights(
 }
 
 int winograd_adds_up(const winograd_shape *shape, int samples) {
-  return scheme_of(shape) != STEM && grid_of(shape, samples).tiles <= most_tiles_per_block(shape);
+  const scheme scheme = scheme_of(shape);
+  const long tiles = grid_of(shape, samples).tiles, points = facts_of[scheme].points * facts_of[scheme].points;
+  return scheme != STEM && tiles <= most_tiles_per_block(shape) &&
+         points * tiles * (shape->inputs + shape->outputs) <= MOST_FLOATS_OF_SUMMANDS;
 }
 
 ptrdiff_t winograd_multiplications(const winograd_shape *shape) {

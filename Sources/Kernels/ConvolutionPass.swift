@@ -42,27 +42,22 @@ extension ConvolutionPass {
     summands: UnsafeBufferPointer<Summand>, _ context: KernelContext
   ) {
     invariant(summands.count == 1, "a convolution that adds up no summands is asked to")
-    run(x: x, weight: dWeight, y: dy, bias: dBias, adds: adds, samples: Int(summands[0].samples), context)
+    run(x: x, weight: dWeight, y: dy, bias: dBias, adds: adds, samples: summands[0].samples.count, context)
   }
 }
 
-/// Samples whose part of a gradient is made apart, and how often then the last sum is added to the one before it.
-package typealias Summand = summand
-
-extension Summand {
-  /// The most that a kernel adds up.
-  package static var most: Int { Int(MOST_SUMMANDS) }
+/// Samples whose part of a gradient is made apart.
+package struct Summand: Sendable {
+  package let samples: Range<Int>
+  /// How often then the last of the sums that there are is added to the one before it.
+  package let merges: Int
 
   package init(_ samples: Range<Int>, merges: Int) {
-    self.init(start: Int32(samples.lowerBound), samples: Int32(samples.count), merges: Int32(merges))
+    (self.samples, self.merges) = (samples, merges)
   }
 
-  /// Calls with all samples as one.
-  static func one(_ samples: Int, _ body: (UnsafeBufferPointer<Summand>) -> Void) {
-    withUnsafePointer(to: Summand(0..<samples, merges: 0)) {
-      body(UnsafeBufferPointer(start: $0, count: 1))
-    }
-  }
+  /// The most that a kernel adds up.
+  package static var most: Int { Int(MOST_SUMMANDS) }
 }
 
 package enum ConvolutionPassKind: Sendable, CaseIterable {

@@ -55,11 +55,10 @@ final class WinogradConvolution: ConvolutionPass {
       case .backwardData:
         winograd_forward(shape, y.floats, weight, nil, x.floats, Int32(samples), scratch(samples, context), ahead)
       case .backwardWeights:
-        Summand.one(samples) { summand in
-          backwardWeights(
-            x, y, dWeight: UnsafeMutablePointer(mutating: weight), dBias: UnsafeMutablePointer(mutating: bias),
-            adds: adds, summands: summand, context)
-        }
+        backwardWeights(
+          x, y, dWeight: UnsafeMutablePointer(mutating: weight), dBias: UnsafeMutablePointer(mutating: bias),
+          adds: adds,
+          CollectionOfOne(Summand(0..<samples, merges: 0)), context)
       }
     }
   }
@@ -70,11 +69,24 @@ final class WinogradConvolution: ConvolutionPass {
     _ x: Stored, _ dy: Stored, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, adds: Bool,
     summands: UnsafeBufferPointer<Summand>, _ context: KernelContext
   ) {
-    let scratch = scratch(summands.reduce(0) { $0 + Int($1.samples) }, context)
-    withUnsafePointer(to: shape) { shape in
-      winograd_backward_weights(
-        shape, x.floats, dy.floats, dWeight, hasBias ? dBias : nil, adds ? 1 : 0, summands.baseAddress,
-        Int32(summands.count), scratch)
+    backwardWeights(x, dy, dWeight: dWeight, dBias: dBias, adds: adds, summands, context)
+  }
+
+  private func backwardWeights(
+    _ x: Stored, _ dy: Stored, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, adds: Bool,
+    _ summands: some Collection<Summand>, _ context: KernelContext
+  ) {
+    let scratch = scratch(summands.reduce(0) { $0 + $1.samples.count }, context)
+    withUnsafeTemporaryAllocation(of: summand.self, capacity: summands.count) { parts in
+      for (number, part) in summands.enumerated() {
+        parts[number] = summand(
+          start: Int32(part.samples.lowerBound), samples: Int32(part.samples.count), merges: Int32(part.merges))
+      }
+      withUnsafePointer(to: shape) { shape in
+        winograd_backward_weights(
+          shape, x.floats, dy.floats, dWeight, hasBias ? dBias : nil, adds ? 1 : 0, parts.baseAddress,
+          Int32(parts.count), scratch)
+      }
     }
   }
 

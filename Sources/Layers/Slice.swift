@@ -93,7 +93,7 @@ package struct Piece {
 /// Consecutive pieces of a slice whose parameter gradients add up to one, in the order of the shard tree.
 package struct PieceRun {
   /// The samples, numbered within the slice.
-  let samples: Range<Int>
+  package let samples: Range<Int>
   package let pieces: UnsafeBufferPointer<Piece>
   /// How they add up; samples are numbered within the run.
   package let summands: UnsafeBufferPointer<Summand>

@@ -1,4 +1,5 @@
 import Collectives
+import Kernels
 import Layers
 import Models
 import Support
@@ -130,6 +131,52 @@ import Training
           let found = slots[slot].map(\.lowerBound).sorted()
           #expect(found == Array(node), "worker \(worker.number), node \(node)")
         }
+      }
+    }
+  }
+
+  /// Runs hold the pieces in order, are as long as can be, and leave the same sums: played with symbols that show every
+  /// addition.
+  @Test(
+    arguments: cases + [
+      Case(count: 128, shards: 8, ranks: 1, threads: 2, statistics: []),
+      Case(count: 90, shards: 40, ranks: 1, threads: 1, statistics: []),
+    ]) func runsLeaveTheSameSums(_ c: Case) throws
+  {
+    for (worker, sum, route) in try routes(c, sliceSizes: [1, 2, 3, 7, 20, 21, 1000, 1001]) {
+      for (number, segment) in route.segments.enumerated() {
+        var byPiece = [String](repeating: "?", count: sum.slotCount)
+        var byRun = byPiece
+        func put(_ text: String, _ place: GradientPlace, adds: Bool, _ slots: inout [String]) {
+          slots[place.slot] = adds ? "(\(slots[place.slot])+\(text))" : text
+          for upper in stride(from: place.slot, to: place.slot - place.merges, by: -1) {
+            slots[upper - 1] = "(\(slots[upper - 1])+\(slots[upper]))"
+          }
+        }
+        for slice in segment.slices {
+          for piece in slice.pieces {
+            put("\(slice.samples.lowerBound + piece.start)", piece.place, adds: piece.place.adds, &byPiece)
+          }
+          #expect(slice.runs.flatMap { $0.pieces.map(\.start) } == slice.pieces.map(\.start))
+          for run in slice.runs {
+            var stack: [String] = []
+            for (summand, piece) in zip(run.summands, run.pieces) {
+              #expect(summand.samples.lowerBound == piece.start - run.samples.lowerBound)
+              #expect(summand.samples.count == piece.count)
+              let text = "\(slice.samples.lowerBound + piece.start)"
+              stack.append(stack.isEmpty && run.place.adds ? "(\(byRun[run.place.slot])+\(text))" : text)
+              for _ in 0..<summand.merges {
+                let last = stack.removeLast()
+                stack[stack.count - 1] = "(\(stack[stack.count - 1])+\(last))"
+              }
+            }
+            #expect(stack.count == 1)
+            put(stack[0], run.place, adds: false, &byRun)
+          }
+        }
+        let nodes = sum.nodes.count
+        #expect(byRun.prefix(nodes) == byPiece.prefix(nodes), "worker \(worker.number), segment \(number)")
+        if c.shards == 8, c.threads == 2, number > 5 { #expect(segment.slices.map(\.runs.count) == [1]) }
       }
     }
   }

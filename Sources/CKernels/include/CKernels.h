@@ -144,7 +144,8 @@ void winograd_backward_weights(
     const winograd_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
     const summand *summands, int count, float *scratch);
 
-/// Whether gradients of several summands, of so many samples in all, can be made at once: they take one block of tiles.
+/// Whether gradients of several summands, of so many samples in all, can be made at once: if they take one block of tiles,
+/// and not too much memory.
 int winograd_adds_up(const winograd_shape *shape, int samples);
 
 // MARK: - Convolutions of bf16 numbers
