@@ -82,9 +82,7 @@ static inline gradient_blocking gradient_blocking_of(const winograd_shape *s, lo
       block, chunk, panel, apart(block * chunk * chunks), apart(block * panel * panels), apart((long)chunk * panel)};
 }
 
-// Sums beside the first, of MOST_SUMMANDS.
-enum { MOST_LATER_SUMS = 3 };
-// What is transformed of all of them. Measured: with more, reading it again for every panel costs what adding up saves.
+// What is transformed of several summands. Measured: with more, reading it again for every panel costs what adding up saves.
 enum { MOST_FLOATS_OF_SUMMANDS = 2 << 20 };
 
 static inline int samples_of(const summand *summands, int count) {

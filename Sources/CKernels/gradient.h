@@ -1,5 +1,5 @@
-// Weights' gradients: tiles in blocks that stay in cache, or those of several summands at once, whose gradients are added
-// up before they leave it.
+// Weights' gradients: tiles in blocks that stay in cache, or those of several summands at once, whose gradients are
+// added up before they leave it.
 
 // Some tiles' gradients, as [points, K / panel, capacity, panel]; their sums go to bias_sum's, unless that is null.
 INLINE void NAME(transform_gradients)(
@@ -16,6 +16,25 @@ INLINE void NAME(transform_gradients)(
           bias_sum ? &sum : 0)
       if (bias_sum) STORE(bias_sum + o, LOAD(bias_sum + o) + sum);
     }
+  }
+}
+
+// The transformed gradients of a chunk's weights to a panel over some tiles, added to what is there if it `adds`. Lets the
+// next tiles' inputs come into the cache: they may be read for the first time since the forward pass.
+INLINE void NAME(multiply_points)(
+    scheme scheme, const winograd_shape *s, const gradient_blocking *k, const tile_list *list, const float *v,
+    const float *w, float *u, int count, int panel, int adds, const grid *g, long next, const float *x) {
+  const scheme_facts facts = facts_of[scheme];
+  const int points = facts.points * facts.points, strip = strip_of(s);
+  for (int i = 0; i < points; i++) {
+    const tile_range tiles = tiles_with(list, scheme, i);
+    NAME(prefetch_tiles)(
+        facts.input_step, facts.places * facts.input_step, g, next + k->tiles * i / points,
+        next + k->tiles * (i + 1) / points, x, padded_inputs(s), s->height, s->width);
+    NAME(multiply)(
+        v + i * k->input_apart + tiles.first * k->chunk, 1, k->chunk, strip,
+        w + i * k->output_apart + tiles.first * k->panel, strip, k->panel, u + weight_at(scheme, i) * k->weight_apart,
+        strip, k->panel, count, panel, tiles.count, adds || repeats(scheme, i));
   }
 }
 
@@ -58,7 +77,7 @@ INLINE void NAME(backward_weights_tiles)(
     const summand *summands, int count, float *scratch) {
   const scheme_facts facts = facts_of[scheme];
   const int points = facts.points * facts.points, taps = facts.taps * facts.taps;
-  const int inputs = s->inputs, outputs = s->outputs, strip = strip_of(s), samples = samples_of(summands, count);
+  const int inputs = s->inputs, outputs = s->outputs, samples = samples_of(summands, count);
   const grid g = grid_of(s, samples);
   const long tiles_per_sample = g.tiles / samples;
   const gradient_blocking k = gradient_blocking_of(s, g.tiles, count);
@@ -89,24 +108,13 @@ INLINE void NAME(backward_weights_tiles)(
         int depth = 0;
         for (int n = 0; n < count; n++) {
           const long begin = tiles_per_sample * summands[n].start;
-          // Inputs may be read for the first time since the forward pass.
-          const long next = first + k.tiles;
-          for (int i = 0; i < points; i++) {
-            const tile_range tiles = tiles_with(&lists[n], scheme, i);
-            NAME(prefetch_tiles)(
-                facts.input_step, facts.places * facts.input_step, &g, next + k.tiles * i / points,
-                next + k.tiles * (i + 1) / points, x, padded_inputs(s), s->height, s->width);
-            NAME(multiply)(
-                v + i * k.input_apart + c * k.tiles + (begin + tiles.first) * k.chunk, 1, k.chunk, strip,
-                w + i * k.output_apart + o * k.tiles + (begin + tiles.first) * k.panel, strip, k.panel,
-                u + weight_at(scheme, i) * k.weight_apart, strip, k.panel, channels, panel, tiles.count,
-                first > 0 || repeats(scheme, i));
-          }
+          NAME(multiply_points)(
+              scheme, s, &k, &lists[n], v + c * k.tiles + begin * k.chunk, w + o * k.tiles + begin * k.panel, u,
+              channels, panel, first > 0, &g, first + k.tiles, x);
           if (!is_last) continue;
           const int merges = summands[n].merges;
           if (merges == 0) depth++;
-          NAME(put_gradients)(
-              scheme, &k, u, channels, panel, SUM(depth - 1), merges > 0 || (adds && n == 0));
+          NAME(put_gradients)(scheme, &k, u, channels, panel, SUM(depth - 1), merges > 0 || (adds && n == 0));
           for (int m = 1; m < merges; m++, depth--)
             NAME(add_gradients)(scheme, channels, panel, SUM(depth - 1), SUM(depth - 2));
         }

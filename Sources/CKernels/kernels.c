@@ -115,7 +115,7 @@ ptrdiff_t winograd_multiplications(const winograd_shape *shape) {
 static long scratch_of_gradients(const winograd_shape *shape, long tiles, int summands) {
   const scheme_facts facts = facts_of[scheme_of(shape)];
   const gradient_blocking k = gradient_blocking_of(shape, tiles, summands);
-  const long later = summands > 1 ? MOST_LATER_SUMS * facts.taps * facts.taps * k.chunk * k.panel : 0;
+  const long later = summands > 1 ? (MOST_SUMS - 1) * facts.taps * facts.taps * k.chunk * k.panel : 0;
   return facts.points * facts.points * (k.input_apart + k.output_apart) +
          facts.weights * facts.weights * k.weight_apart + summands * shape->outputs + later;
 }

@@ -58,6 +58,8 @@ package struct Summand: Sendable {
 
   /// The most that a kernel adds up.
   package static var most: Int { Int(MOST_SUMMANDS) }
+  /// The most sums that a kernel keeps at once.
+  package static var mostSums: Int { Int(MOST_SUMS) }
 }
 
 package enum ConvolutionPassKind: Sendable, CaseIterable {

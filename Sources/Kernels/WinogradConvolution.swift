@@ -57,8 +57,7 @@ final class WinogradConvolution: ConvolutionPass {
       case .backwardWeights:
         backwardWeights(
           x, y, dWeight: UnsafeMutablePointer(mutating: weight), dBias: UnsafeMutablePointer(mutating: bias),
-          adds: adds,
-          CollectionOfOne(Summand(0..<samples, merges: 0)), context)
+          adds: adds, CollectionOfOne(Summand(0..<samples, merges: 0)), context)
       }
     }
   }

@@ -147,8 +147,7 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
         put(run.place) { dWeight, dBias in
           kernel.backwardWeights(
             x + run.samples.lowerBound * xStride, dy + run.samples.lowerBound * yStride, dWeight: dWeight, dBias: dBias,
-            adds: run.place.adds,
-            summands: run.summands, slice.kernels)
+            adds: run.place.adds, summands: run.summands, slice.kernels)
         }
       } else {
         for piece in run.pieces {

@@ -55,9 +55,10 @@ extension GradientPlace {
       var run = Run(place: first, merges: [0])
       var merges = run.merges
       var (sums, merged) = (1, first.merges)
-      // A sum that has been merged with what was there before takes no more.
-      for place in rest.dropFirst().prefix(Summand.most - 1) where merged == 0 {
+      for place in rest.dropFirst().prefix(Summand.most - 1) {
         if !place.adds { sums += 1 }
+        // A sum that has been merged with what was there before takes no more.
+        if merged > 0 || sums > Summand.mostSums { break }
         let inside = min(place.merges, sums - 1)
         (sums, merged) = (sums - inside, place.merges - inside)
         merges.append(inside + (place.adds ? 1 : 0))

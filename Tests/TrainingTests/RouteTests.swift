@@ -165,6 +165,7 @@ import Training
               #expect(summand.samples.count == piece.count)
               let text = "\(slice.samples.lowerBound + piece.start)"
               stack.append(stack.isEmpty && run.place.adds ? "(\(byRun[run.place.slot])+\(text))" : text)
+              #expect(stack.count - min(1, summand.merges) <= Summand.mostSums)
               for _ in 0..<summand.merges {
                 let last = stack.removeLast()
                 stack[stack.count - 1] = "(\(stack[stack.count - 1])+\(last))"

@@ -123,7 +123,8 @@ typedef struct {
   int merges;
 } summand;
 
-enum { MOST_SUMMANDS = 16 };
+/// In one call, and the sums there may be at once.
+enum { MOST_SUMMANDS = 16, MOST_SUMS = 4 };
 
 /// Multiplications per sample and pair of channels.
 ptrdiff_t winograd_multiplications(const winograd_shape *shape);
@@ -138,8 +139,8 @@ void winograd_forward(
 
 /// d_weight = x correlated with dy; d_bias = the sum of dy (unless that is null). Added to what is there if it `adds`.
 ///
-/// The sums over several summands, at most MOST_SUMMANDS, which must `winograd_adds_up`, are those of a call for each of
-/// them, added up as they say; in the end there is one.
+/// The sums over several summands, whose samples must `winograd_adds_up`, are those of a call for each of them, added up
+/// as they say; in the end there is one.
 void winograd_backward_weights(
     const winograd_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
     const summand *summands, int count, float *scratch);
