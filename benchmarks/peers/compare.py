@@ -136,7 +136,7 @@ def alternate(title, peers, others, rounds):
                      "spread": round((max(rates) - min(rates)) / median, 3), "rounds": [round(rate, 1) for rate in rates],
                      "ratio_to_first": round(statistics.median(a / b for a, b in zip(rates, first)), 3),
                      **({"peak_memory_mib": round(max(memory) / 2**20)} if memory else {})})
-        print(f"{title:28}  {name:34} {median:12,.1f} images/s  spread {rows[-1]['spread']:6.1%}"
+        print(f"{title:30}  {name:34} {median:12,.1f} images/s  spread {rows[-1]['spread']:6.1%}"
               f"  {rows[-1]['ratio_to_first']:6.2f}x"
               + (f"  {rows[-1]['peak_memory_mib']:6,} MiB" if memory else ""), flush=True)
     return rows
