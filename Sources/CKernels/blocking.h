@@ -19,14 +19,14 @@ static inline long apart(long floats) { return floats | 16; }
 // With what fills the last block: it lies in memory, as zeros, but is not multiplied.
 static inline int padded_inputs(const winograd_shape *s) { return (s->inputs + s->block - 1) / s->block * s->block; }
 
-// Tiles per block: what a call reads and writes of them should stay in the second-level cache, but transformed weights
-// should be used often. Blocks are about equal, since the least of a product's rows costs as much as the most. With a stride
-// of 2 a tile has twice as many points.
+// What a call reads and writes of a block's tiles should stay in the second-level cache, but transformed weights should be
+// used often. With a stride of 2 a tile has twice as many points.
 static inline long most_tiles_per_block(const winograd_shape *s) {
   const int channels = s->inputs < s->outputs ? s->outputs : s->inputs;
   return (channels <= 32 ? 48 : channels <= 64 ? 32 : channels <= 128 ? 64 : MOST_TILES) / s->stride;
 }
 
+// Blocks are about equal, since the least of a product's rows costs as much as the most.
 static inline long tiles_per_block(const winograd_shape *s, long tiles) {
   const long most = most_tiles_per_block(s);
   const long blocks = (tiles + most - 1) / most;

@@ -5,7 +5,7 @@ import Kernels
 ///
 /// A worker's sums lie in a stack of slots. A shard is put on top of it, or added to what is on top if that is its
 /// sibling; when it is complete, the finished subtrees below are merged.
-package struct GradientPlace: Equatable, Sendable {
+package struct GradientPlace: Sendable {
   package let slot: Int
   /// Whether the slot's content is added to rather than overwritten.
   package let adds: Bool
@@ -40,7 +40,7 @@ extension GradientPlace {
   }
 
   /// Consecutive places whose gradients add up to one.
-  struct Run: Equatable {
+  struct Run {
     /// Where their sum goes.
     var place: GradientPlace
     /// For each of them, how often then the last sum is added to the one before it.
