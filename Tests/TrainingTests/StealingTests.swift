@@ -8,12 +8,13 @@ import Training
 
 /// A worker that is slower than the others, so that they take over its slices: the same bits.
 @Suite(.serialized) struct StealingTests {
-  /// Makes one worker three times as slow, by waiting after each operation, and counts what each worker has done.
+  /// Stops one worker in its first slice of each segment until the others have done all that they may, and counts what each
+  /// worker has done.
   private final class SlowWorker: StepObserver, @unchecked Sendable {
     let slow: Int
     private let counts: Locked<[Int: (forward: Int, backward: Int)]>
-    /// When the slow worker went on; touched by it alone.
-    private var last = ContinuousClock.now
+    /// The workers that have begun the segment that they are in.
+    private let begun = Locked<Set<Int>>([])
 
     init(_ slow: Int) {
       self.slow = slow
@@ -21,15 +22,29 @@ import Training
     }
 
     func finished(_ part: StepPart, worker: Int) {
-      let now = ContinuousClock.now
-      defer { if worker == slow { last = .now } }
       switch part {
       case .forward: counts.withLock { $0[worker, default: (0, 0)].forward += 1 }
       case .backward: counts.withLock { $0[worker, default: (0, 0)].backward += 1 }
+      case .meeting:
+        _ = begun.withLock { $0.remove(worker) }
+        return
       default: return
       }
-      guard worker == slow else { return }
-      usleep(100 + UInt32(min(2 * ((now - last) / .microseconds(1)), 100_000)))
+      guard begun.withLock({ $0.insert(worker).inserted }) else { return }
+      // What a worker has not opened cannot be taken, and waking up for it takes longer than some of these segments.
+      if worker == slow { waitForRest() } else { usleep(2_000) }
+    }
+
+    /// Until the others have finished nothing for a while. A fixed delay would not do: with fewer cores than workers the
+    /// others are slow too.
+    private func waitForRest() {
+      var before = -1
+      while true {
+        let now = counts.withLock { $0.values.reduce(0) { $0 + $1.forward + $1.backward } }
+        if now == before { return }
+        before = now
+        usleep(5_000)
+      }
     }
 
     /// Whether another worker has done more than the slow one, on the way forward and on the way back.
