@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -61,6 +62,8 @@ void platform_set_affinity(const uint8_t *mask, int size) {
   // Refused where the machine forbids it: then the process keeps what it had.
   (void)sched_setaffinity(0, sizeof set, &set);
 }
+
+int platform_create_memory_file(const char *label) { return memfd_create(label, MFD_CLOEXEC); }
 
 void platform_spin_hint(void) {
 #if defined(__x86_64__)

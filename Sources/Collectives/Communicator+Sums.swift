@@ -18,47 +18,63 @@ extension Communicator {
     TreeSum.sum(partition.schedule, rows: nodes.baseAddress!, width: width, into: sum)
   }
 
-  /// Gives every rank its slice of every node's array, ready to be added up in the tree's order.
+  /// Gives every rank its slice of the arrays of nodes that are on other machines, ready to be added up in the tree's order.
   ///
   /// The first half of a reduce-scatter; the second is `TreeSum.fold` with the partition's schedule, which a rank's
-  /// workers share. With one root per rank each rank sends (p-1)/p of one array, as an ordinary reduce-scatter does.
+  /// workers share. With one root per rank each rank sends its slice of one array to every rank of another machine.
   ///
   /// - Parameters:
   ///   - arrays: one array for each of this rank's roots.
   ///   - slices: each rank's slice of the arrays.
-  ///   - received: row i is the rank's own slice of node i of all ranks; rows are `slices[rank].count` long.
+  ///   - received: row i is the rank's own slice of node i of all ranks, untouched for nodes of this machine; rows are
+  ///     `slices[rank].count` long.
   package func exchangeSlices(
     of arrays: [UnsafePointer<Float>], _ partition: TreePartition, slices: [Range<Int>],
     received: UnsafeMutablePointer<Float>
   ) throws {
     let element = MemoryLayout<Float>.size
     let row = slices[rank].count * element
+    let machine = machine
     // MPI counts a message's bytes in Int32, so that addresses must not count from the whole model's beginning.
     let first = slices[0].lowerBound
     for root in 0..<(partition.roots.map(\.count).max() ?? 0) {
       let isMine = root < arrays.count
       try allToAll(
         send: isMine ? UnsafeRawPointer(arrays[root] + first) : nil,
-        parts: slices.map { isMine ? ($0.lowerBound - first) * element..<($0.upperBound - first) * element : 0..<0 },
+        parts: slices.enumerated().map { receiver, slice in
+          guard isMine, !machine.contains(receiver) else { return 0..<0 }
+          return (slice.lowerBound - first) * element..<(slice.upperBound - first) * element
+        },
         receive: received,
         parts: (0..<size).map { sender in
-          guard root < partition.roots[sender].count else { return 0..<0 }
+          guard root < partition.roots[sender].count, !machine.contains(sender) else { return 0..<0 }
           let start = (partition.firstRoot(of: sender) + root) * row
           return start..<start + row
         })
     }
   }
 
-  /// Sums the arrays of all shards; each rank ends with its slice of the total.
-  package func reduceScatter(
-    _ arrays: [UnsafePointer<Float>], _ partition: TreePartition, slices: [Range<Int>],
-    sum: UnsafeMutablePointer<Float>
-  ) throws {
-    let count = slices[rank].count
-    try withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, count * partition.rootCount)) { received in
-      let start = received.baseAddress!
-      try exchangeSlices(of: arrays, partition, slices: slices, received: start)
-      TreeSum.sum(partition.schedule, rows: start, width: count, into: sum)
+  /// Completes an array that this machine's ranks share from the slices of ranks on other machines.
+  ///
+  /// Every slice comes to a machine once, and its ranks take turns in receiving.
+  package func gatherSlices(_ array: UnsafeMutablePointer<Float>, slices: [Range<Int>]) throws {
+    let element = MemoryLayout<Float>.size
+    let machine = machine
+    let first = slices[0].lowerBound
+    func bytes(_ slice: Range<Int>) -> Range<Int> {
+      (slice.lowerBound - first) * element..<(slice.upperBound - first) * element
     }
+    func receives(_ receiver: Int, on machine: [Int], from sender: Int) -> Bool {
+      !machine.contains(sender) && machine[sender % machine.count] == receiver
+    }
+    try allToAll(
+      send: array + first,
+      parts: machines.reduce(into: Array(repeating: 0..<0, count: size)) { parts, other in
+        for receiver in other where receives(receiver, on: other, from: rank) { parts[receiver] = bytes(slices[rank]) }
+      },
+      receive: array + first,
+      parts: slices.enumerated().map { sender, slice in
+        receives(rank, on: machine, from: sender) ? bytes(slice) : 0..<0
+      })
   }
 }

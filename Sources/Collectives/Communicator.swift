@@ -14,9 +14,20 @@ public protocol Communicator: AnyObject, Sendable {
   var size: Int { get }
   /// The number of this group's processes that run on this machine.
   var localSize: Int { get }
+  /// The ranks of each machine, ascending: those that can share memory. Where the system keeps processes apart, as
+  /// containers do, each counts as a machine.
+  var machines: [[Int]] { get }
 
   /// Returns when every rank has called it.
   func barrier() throws
+
+  /// Returns when every rank of this machine has called it. What one wrote to shared memory before, all can read after.
+  func machineBarrier() throws
+
+  /// Memory shared by this machine's ranks, of which each one gives `bytes`, and all call it.
+  ///
+  /// - Throws: `LockstepError` on all of them if there is none to be had.
+  func share(bytes: Int) throws -> SharedMemory
 
   /// The same for ranks that wait long: they sleep, and leave their CPUs to those that compute. Late by milliseconds.
   func sleepingBarrier() throws
@@ -42,6 +53,9 @@ public protocol Communicator: AnyObject, Sendable {
 }
 
 extension Communicator {
+  /// The ranks of this machine, ascending.
+  package var machine: [Int] { machines.first { $0.contains(rank) }! }
+
   /// The texts of all ranks, in rank order.
   package func allGather(_ text: String) throws -> [String] {
     let bytes = Array(text.utf8)

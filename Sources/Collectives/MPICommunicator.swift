@@ -25,20 +25,10 @@ public final class MPICommunicator: Communicator {
   public let rank: Int
   public let size: Int
   public let localSize: Int
-  private let handle: Handle
-
-  /// MPI's handle, an address that never changes.
-  private struct Handle: @unchecked Sendable {
-    let communicator: MPI_Comm?
-    init(_ communicator: MPI_Comm?) { self.communicator = communicator }
-
-    /// The number that a function such as `MPI_Comm_rank` gives.
-    func number(_ function: (MPI_Comm?, UnsafeMutablePointer<Int32>) -> Int32, _ name: String) throws -> Int {
-      var number: Int32 = 0
-      try check(function(communicator, &number), name)
-      return Int(number)
-    }
-  }
+  public let machines: [[Int]]
+  private let handle: MPIHandle
+  /// The ranks of this machine.
+  private let local: MPIHandle
 
   /// Whether this process was started by an MPI launcher (Open MPI's, or one that speaks PMI or PMIx, such as srun).
   public static var isLaunched: Bool {
@@ -58,20 +48,21 @@ public final class MPICommunicator: Communicator {
     guard provided >= MPI_THREAD_FUNNELED else {
       throw LockstepError("this MPI library does not support programs with threads (MPI_THREAD_FUNNELED)")
     }
-    try self.init(Handle(lockstep_mpi_comm_world()))
+    try self.init(MPIHandle(lockstep_mpi_comm_world()))
   }
 
-  private init(_ handle: Handle) throws {
+  private init(_ handle: MPIHandle) throws {
     self.handle = handle
     try check(MPI_Comm_set_errhandler(handle.communicator, lockstep_mpi_errors_return()), "MPI_Comm_set_errhandler")
     rank = try handle.number(MPI_Comm_rank, "MPI_Comm_rank")
     size = try handle.number(MPI_Comm_size, "MPI_Comm_size")
-    var local: MPI_Comm?
+    var part: MPI_Comm?
     try check(
-      MPI_Comm_split_type(handle.communicator, Int32(MPI_COMM_TYPE_SHARED), 0, lockstep_mpi_info_null(), &local),
+      MPI_Comm_split_type(handle.communicator, Int32(MPI_COMM_TYPE_SHARED), 0, lockstep_mpi_info_null(), &part),
       "MPI_Comm_split_type")
-    localSize = try Handle(local).number(MPI_Comm_size, "MPI_Comm_size")
-    try check(MPI_Comm_free(&local), "MPI_Comm_free")
+    local = MPIHandle(part)
+    localSize = try local.number(MPI_Comm_size, "MPI_Comm_size")
+    machines = try handle.ranksByMachine(local)
   }
 
   /// Leaves the job; every rank must call it. The corresponding C function is `MPI_Finalize`.
@@ -79,6 +70,21 @@ public final class MPICommunicator: Communicator {
 
   /// The corresponding C function is `MPI_Barrier`.
   public func barrier() throws { try check(MPI_Barrier(handle.communicator), "MPI_Barrier") }
+
+  /// The corresponding C function is `MPI_Barrier`, on the machine's ranks.
+  public func machineBarrier() throws {
+    if machine.count > 1 { try check(MPI_Barrier(local.communicator), "MPI_Barrier") }
+  }
+
+  /// The corresponding C function is `MPI_Win_allocate_shared`; but that of Open MPI 4 puts the memory into `/dev/shm`, and
+  /// where it does not fit there, one rank leaves the others waiting.
+  public func share(bytes: Int) throws -> SharedMemory {
+    if machine.count == 1 { return SharedMemory([AlignedBuffer<UInt8>(count: bytes)]) }
+    guard let pages = try local.sharedPages(bytes: bytes) else {
+      throw LockstepError("the ranks of this machine cannot share memory: one of them could not get \(bytes) bytes")
+    }
+    return SharedMemory(pages)
+  }
 
   /// The corresponding C functions are `MPI_Ibarrier` and `MPI_Test`.
   public func sleepingBarrier() throws {
@@ -99,7 +105,7 @@ public final class MPICommunicator: Communicator {
     try check(
       MPI_Comm_split(handle.communicator, isMember ? 0 : lockstep_mpi_undefined(), Int32(rank), &part),
       "MPI_Comm_split")
-    return isMember ? try MPICommunicator(Handle(part)) : nil
+    return isMember ? try MPICommunicator(MPIHandle(part)) : nil
   }
 
   /// The corresponding C function is `MPI_Bcast`.
@@ -156,8 +162,4 @@ public final class MPICommunicator: Communicator {
     }
     return count
   }
-}
-
-private func check(_ code: Int32, _ function: String) throws {
-  if code != MPI_SUCCESS { throw MPIError(function: function, code: code) }
 }

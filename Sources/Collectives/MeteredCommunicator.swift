@@ -46,11 +46,20 @@ package final class MeteredCommunicator: Communicator, @unchecked Sendable {
   package var rank: Int { base.rank }
   package var size: Int { base.size }
   package var localSize: Int { base.localSize }
+  package var machines: [[Int]] { base.machines }
 
   package func barrier() throws { try base.barrier() }
+  package func share(bytes: Int) throws -> SharedMemory { try base.share(bytes: bytes) }
   package func sleepingBarrier() throws { try base.sleepingBarrier() }
   package func first(_ count: Int) throws -> (any Communicator)? { try base.first(count) }
   package func abort() -> Never { base.abort() }
+
+  package func machineBarrier() throws {
+    guard isMetering else { return try base.machineBarrier() }
+    let start = clock.now
+    try base.machineBarrier()
+    traffic.waitingSeconds += (clock.now - start) / .seconds(1)
+  }
 
   package func broadcast(_ bytes: UnsafeMutableRawBufferPointer, root: Int) throws {
     try metered(bytes: rank == root ? 0 : bytes.count) { try base.broadcast(bytes, root: root) }

@@ -112,11 +112,12 @@ extension Engine {
   fileprivate func moved<Result>(
     by distance: Double, along direction: AlignedBuffer<Float>, _ body: () throws -> Result
   ) rethrows -> Result {
-    let here = AlignedBuffer<Float>(count: parameters.count)
-    here.start.update(from: parameters.start, count: here.count)
-    defer { parameters.start.update(from: here.start, count: here.count) }
+    let here = Array(parameters.current)
+    defer { parameters.change { $0.update(from: here, count: here.count) } }
     let distance = Float(distance)
-    for i in 0..<here.count { parameters.start[i] = here.start[i] + distance * direction.start[i] }
+    parameters.change { parameters in
+      for i in here.indices { parameters[i] = here[i] + distance * direction.start[i] }
+    }
     return try body()
   }
 }

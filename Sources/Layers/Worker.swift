@@ -41,7 +41,7 @@ package final class Worker: @unchecked Sendable {
   /// Where operations put input gradients that must be added to others, one area per input.
   package var gradientScratch: [UnsafeMutablePointer<Float>] = []
   /// The rank's parameters as operations see them, in the layout of the kernels.
-  package let parameters: UnsafePointer<Float>
+  package var parameters: UnsafePointer<Float>
   /// The stack on which the shards' parameter gradients of the current segment are added up; addressed like `parameters`.
   package private(set) var gradientSlots: UnsafeMutableBufferPointer<UnsafeMutablePointer<Float>>
   /// The worker's shards, and their places on it.

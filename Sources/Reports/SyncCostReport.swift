@@ -66,7 +66,7 @@ public struct SyncCostReport: Codable, Sendable {
       [
         "scaling", "layout", "CPUs", "batch", "sync images/s", "local images/s", "sync costs", "spread", "efficiency",
         "sums", "gradients",
-      ], numbers: [2, 3, 4, 5, 6, 7, 8, 9, 10], title: "Speed, cost, and what a rank receives per step")
+      ], numbers: [2, 3, 4, 5, 6, 7, 8, 9, 10], title: "Speed, cost, and what a rank receives in messages per step")
     for row in rows {
       table.append([
         row.scaling.rawValue, row.layout.description, "\(row.processors)", "\(row.globalBatchSize)",
@@ -152,8 +152,10 @@ public struct SyncCostReport: Codable, Sendable {
       let breakdown = row.sync.breakdown
       findings.append(
         "On \(row.layout) a rank receives \(Formats.bytes(Int(breakdown.sumBytes))) of batch norm's sums per step, in"
-          + " \(Formats.fixed(breakdown.messages, 0)) all-reduces, and \(Formats.bytes(Int(breakdown.gradientBytes)))"
-          + " of gradients and parameters.")
+          + " \(Formats.fixed(breakdown.messages, 0)) all-reduces; "
+          + (breakdown.gradientBytes == 0
+            ? "gradients and parameters are in memory that the ranks share."
+            : "and \(Formats.bytes(Int(breakdown.gradientBytes))) of gradients and parameters."))
     }
     return findings
   }

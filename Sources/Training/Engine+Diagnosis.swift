@@ -31,7 +31,7 @@ extension Engine {
     }
     let found = try communicator.allGather("\(first.withLock { $0 })").compactMap { Int($0) }.min() ?? operations.count
     let parameter = plan.network.parameters.first {
-      Elementwise.hasNonFinite(parameters.start + $0.offset, count: $0.layout.count)
+      Elementwise.hasNonFinite(parameters.current.baseAddress! + $0.offset, count: $0.layout.count)
     }
     let layer = found < 0 ? operations.first : found < operations.count ? operations[found] : nil
     let place = layer.map { "the first layer at fault is \($0.name) (\($0.kind))" } ?? "no layer's output is at fault"

@@ -8,14 +8,13 @@ extension Engine {
   /// The gradient is 0 at running statistics, and not a number if the loss is not finite. All ranks call it together and
   /// get the same.
   package func gradient(_ batch: Batch) throws -> (result: BatchResult, gradient: AlignedBuffer<Float>) {
-    let parameters = AlignedBuffer<Float>(count: plan.parameterCount)
-    parameters.start.update(from: self.parameters.start, count: parameters.count)
-    let velocities = try exchange.gatheredVelocities(communicator)
+    let before = Array(parameters.current)
+    let velocities = try exchange.gatheredVelocities()
     // Without momentum and weight decay, a velocity is the gradient.
     let result = try pass(batch, SGD(momentum: 0), learningRate: 0)
-    let gradient = try exchange.gatheredVelocities(communicator)
+    let gradient = try exchange.gatheredVelocities()
     if !result.loss.isFinite { gradient.start.update(repeating: .nan, count: gradient.count) }
-    self.parameters.start.update(from: parameters.start, count: parameters.count)
+    parameters.change { $0.update(from: before, count: before.count) }
     exchange.takeVelocities(velocities.start)
     return (result, gradient)
   }
@@ -25,7 +24,7 @@ extension Engine {
   /// All ranks call it together and get the same.
   package func inputs(of name: String, channel: Int, _ batch: Batch) throws -> [Float] {
     invariant(precision == .float32, "inputs of operations are read as Floats")
-    load(batch, .evaluation)
+    try load(batch, .evaluation)
     let partition = workers[0].route.partition
     let values = AlignedBuffer<Float>(count: batch.globalCount)
     try team.run { [self] index in

@@ -18,11 +18,13 @@ extension Engine {
   ///
   /// Overwrites activations and gradients; the parameters and the optimizer's state stay what they are.
   package func isolatedTimes(_ batch: Batch, _ isolation: Isolation) throws -> [StepProfile.Record] {
-    load(batch, .training)
-    let parametersBefore = Array(parameters.elements)
-    let velocities = try exchange.gatheredVelocities(communicator)
+    try load(batch, .training)
+    let parametersBefore = Array(parameters.current)
+    let velocities = try exchange.gatheredVelocities()
+    // The others' updates, too, change what has just been noted.
+    try communicator.machineBarrier()
     defer {
-      parameters.start.update(from: parametersBefore, count: parametersBefore.count)
+      parameters.change { $0.update(from: parametersBefore, count: parametersBefore.count) }
       exchange.takeVelocities(velocities.start)
     }
     let count = plan.segments.reduce(0) { $0 + $1.operations.count }

@@ -14,7 +14,7 @@ extension Engine {
 
   /// The model, its tensors in the order of definition, with PyTorch's names and shapes.
   package var model: Safetensors {
-    var file = tensors(of: plan.network.parameters, in: UnsafePointer(parameters.start))
+    var file = tensors(of: plan.network.parameters, in: parameters.current.baseAddress!)
     file.metadata = ["format": "pt"]
     return file
   }
@@ -34,7 +34,7 @@ extension Engine {
 
   /// The optimizer's velocities under the names of their parameters, on every rank.
   package func velocities() throws -> Safetensors {
-    let all = try exchange.gatheredVelocities(communicator)
+    let all = try exchange.gatheredVelocities()
     return tensors(of: plan.network.parameters.filter(\.isLearned), in: UnsafePointer(all.start), withCounters: false)
   }
 
@@ -55,7 +55,7 @@ extension Engine {
   private static let counterName = "num_batches_tracked"
 
   func set(_ parameter: Parameter, _ values: [Float]) {
-    parameter.layout.pack(values, to: parameters.start + parameter.offset, workers[0].kernels)
+    parameters.change { parameter.layout.pack(values, to: $0 + parameter.offset, workers[0].kernels) }
   }
 
   private func tensors(

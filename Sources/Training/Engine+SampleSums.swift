@@ -15,7 +15,7 @@ extension Engine {
     let tables = norms.map { norm in
       AlignedBuffer<Double>(count: batch.globalCount * 2 * norm.inputs[0].layout.paddedChannels)
     }
-    load(batch, mode)
+    try load(batch, mode)
     try team.run { [self] index in
       try prepare(workers[index])
       try forward(workers[index]) { operation, slice in

@@ -17,7 +17,7 @@ extension Engine {
 
   /// Forward, loss, and if that is finite backward and update.
   func pass(_ batch: Batch, _ optimizer: SGD, learningRate: Float) throws -> BatchResult {
-    load(batch, .training)
+    try load(batch, .training)
     try team.run { [self] index in
       let worker = workers[index]
       try prepare(worker)
@@ -33,7 +33,7 @@ extension Engine {
 
   /// The loss and the correct answers on a batch, with the running statistics or, as in training, the batch's own.
   package func evaluate(_ batch: Batch, _ mode: Mode = .evaluation) throws -> BatchResult {
-    load(batch, mode)
+    try load(batch, mode)
     try team.run { [self] index in
       try prepare(workers[index])
       try forward(workers[index])

@@ -45,8 +45,7 @@ package final class Engine: @unchecked Sendable {
   package var observer: (any StepObserver)?
   /// Batches that the running statistics have seen.
   package var batchesTracked = 0
-  /// The model's parameters, in the layout of the kernels; the same on every rank.
-  package let parameters: AlignedBuffer<Float>
+  package let parameters: SharedParameters
   package let precision: Precision
 
   let team: WorkerTeam
@@ -83,10 +82,10 @@ package final class Engine: @unchecked Sendable {
     let team = WorkerTeam(size: threads, patience: patience)
     let plan = try Plan(
       network, partitions: partitions, rank: communicator.rank, precision: precision, kernels: kernels)
-    let exchange = GradientExchange(partitions[0], plan, rank: communicator.rank)
+    let exchange = GradientExchange(partitions[0], plan, communicator)
     let samples = CompileTarget(partitions: partitions, rank: communicator.rank, sliceSize: 1).samplesPerWorker
     let memories = (0..<threads).map { WorkerMemory(plan, exchange.shardSums[$0], samples: samples) }
-    let parameters = AlignedBuffer<Float>(count: plan.parameterCount)
+    let parameters = SharedParameters(count: plan.parameterCount, communicator)
     let rounding = precision == .bfloat16 ? WeightRounding(plan) : nil
     let arenas = memories.map(\.arena)
     workers = (0..<threads).map { index in
@@ -94,7 +93,7 @@ package final class Engine: @unchecked Sendable {
       let worker = Worker(
         index: index, grid: grid, communicator: communicator, barrier: team.barrier, seed: seed,
         places: plan.memory.places(memory.arena, of: arenas),
-        parameters: UnsafePointer((rounding?.parameters ?? parameters).start),
+        parameters: UnsafePointer(rounding?.parameters.start ?? parameters.start),
         slots: exchange.shardSums[index].slotCount + Route.mostStolen)
       worker.gradientScratch = memory.gradientScratch
       return worker
@@ -147,13 +146,16 @@ package final class Engine: @unchecked Sendable {
     }
   }
 
-  /// Hands a batch to the workers.
-  func load(_ batch: Batch, _ mode: Mode) {
+  /// Hands a batch, and the parameters as they are now, to the workers.
+  func load(_ batch: Batch, _ mode: Mode) throws {
+    try parameters.publish()
+    try exchange.shareMemory()
     let routes = routes(batch.globalCount)
     let first = routes[0].partition.samples(ofRank: communicator.rank).lowerBound
     let input = plan.network.input
     for worker in workers {
       worker.route = routes[worker.index]
+      worker.parameters = UnsafePointer(rounding?.parameters.start ?? parameters.start)
       worker.mode = mode
       worker.step = step
       let offset = worker.samples.isEmpty ? 0 : worker.samples.lowerBound - first

@@ -7,10 +7,11 @@ import Tensors
 ///
 /// A segment's parameters are updated as soon as its backward pass is over, while their gradients are still in a cache
 /// and before the next segment takes their memory. Everything is summed in the order of the shard tree: a worker has
-/// already added its shards up to the fewest nodes; here the nodes of a rank's workers are joined, the roots of all ranks
-/// travel, and each slice's owner adds them up.
+/// already added its shards up to the fewest nodes; here the nodes of a rank's workers are joined, and each slice's owner
+/// adds up the roots of all ranks. Those of its machine it reads where they are, in memory that the machine's ranks share;
+/// the others travel.
 ///
-/// Sendable: workers write disjoint slices and meet at the barrier before they read each other's.
+/// Sendable: workers write disjoint slices and meet at barriers before they read each other's.
 final class GradientExchange: @unchecked Sendable {
   /// How a worker's shards add up to its nodes, by worker of this rank.
   let shardSums: [RunSum]
@@ -20,68 +21,84 @@ final class GradientExchange: @unchecked Sendable {
   private let rankSum: SumSchedule
   /// How the nodes of all ranks add up to the total.
   private let ranks: TreePartition
-  private let rank: Int
-  /// Gradients of two segments, because a worker may begin one while another still reads the one before: one array per
-  /// node of each worker of this rank.
-  private let gradients: [[[AlignedBuffer<Float>]]]
-  /// The other ranks' nodes of this rank's slice of a segment.
+  private let communicator: any Communicator
+  /// The nodes of each rank of this machine.
+  private let nodeCounts: [Int]
+  /// Of each segment, once there is memory for them.
+  private var gradients: [Gradients] = []
+  private var memory: GradientMemory?
+  /// The roots of other machines' ranks: their part of this rank's slice of a segment.
   private let received: AlignedBuffer<Float>
   /// The optimizer's state of this rank's slices.
   private let velocities: AlignedBuffer<Float>
 
-  /// A segment's part of the flat parameter array, and its gradients, addressed from where the flat array would start.
-  private final class Segment {
+  /// A segment's part of the flat parameter array.
+  private struct Segment {
     let range: Range<Int>
     /// Each rank's slice.
     let slices: [Range<Int>]
     /// Where the velocities of this rank's slice begin.
     let velocities: Int
+  }
+
+  /// A segment's gradients, addressed from where the flat array would start.
+  private final class Gradients {
     /// The arrays of this rank's nodes, by worker.
     let nodes: [[UnsafeMutablePointer<Float>]]
     /// The same in a row.
     let ownSources: [UnsafePointer<Float>]
-    /// What is added up to the total of this rank's slice.
+    /// What is added up to the total of this rank's slice: the nodes of its workers, or the roots of all ranks.
     let sources: [UnsafePointer<Float>]
 
-    /// - Parameter received: the roots of all ranks for this rank's slice; none if there is one rank.
-    init(
-      range: Range<Int>, slices: [Range<Int>], velocities: Int, nodes: [[UnsafeMutablePointer<Float>]],
-      received: [UnsafePointer<Float>]
-    ) {
-      (self.range, self.slices, self.velocities, self.nodes) = (range, slices, velocities, nodes)
+    init(nodes: [[UnsafeMutablePointer<Float>]], roots: [UnsafePointer<Float>]) {
+      self.nodes = nodes
       ownSources = nodes.joined().map { UnsafePointer($0) }
-      sources = received.isEmpty ? ownSources : received
+      sources = roots.isEmpty ? ownSources : roots
     }
   }
 
-  init(_ partition: BatchPartition, _ plan: Plan, rank: Int) {
-    let (grid, tree, ranks) = (partition.grid, partition.tree, partition.ranks)
-    let shardSums = (0..<grid.threads).map { index in
-      RunSum(tree, partition.shards(ofWorker: rank * grid.threads + index))
+  init(_ partition: BatchPartition, _ plan: Plan, _ communicator: any Communicator) {
+    let (grid, tree, ranks, rank) = (partition.grid, partition.tree, partition.ranks, communicator.rank)
+    func shardSums(ofRank rank: Int) -> [RunSum] {
+      (0..<grid.threads).map { RunSum(tree, partition.shards(ofWorker: rank * grid.threads + $0)) }
     }
     let ranges = plan.segments.map(\.parameters)
-    let gradients = (0..<2).map { side in
-      let count = ranges.enumerated().filter { $0.offset % 2 == side }.map(\.element.count).max() ?? 0
-      return shardSums.map { $0.nodes.map { _ in AlignedBuffer<Float>(count: count) } }
-    }
     let slices = ranges.map { range in (0..<grid.ranks).map { Self.slice($0, of: grid.ranks, range) } }
-    let longest = slices.map { $0[rank].count }.max() ?? 0
-    let received = AlignedBuffer<Float>(count: grid.ranks > 1 ? longest * ranks.rootCount : 0)
     var velocityCount = 0
-    segments = ranges.indices.map { number in
-      let mine = slices[number][rank]
-      defer { velocityCount += mine.count }
-      let nodes = gradients[number % 2].map { $0.map { $0.start - ranges[number].lowerBound } }
-      let rows = (0..<ranks.rootCount).map { UnsafePointer(received.start + $0 * mine.count - mine.lowerBound) }
-      return Segment(
-        range: ranges[number], slices: slices[number], velocities: velocityCount, nodes: nodes,
-        received: grid.ranks > 1 ? rows : [])
+    segments = zip(ranges, slices).map { range, slices in
+      defer { velocityCount += slices[rank].count }
+      return Segment(range: range, slices: slices, velocities: velocityCount)
     }
     velocities = AlignedBuffer(count: velocityCount)
+    let longest = slices.map { $0[rank].count }.max() ?? 0
+    received = AlignedBuffer(count: communicator.machines.count > 1 ? longest * ranks.rootCount : 0)
+    nodeCounts = communicator.machine.map { shardSums(ofRank: $0).reduce(0) { $0 + $1.nodes.count } }
+    let shardSums = shardSums(ofRank: rank)
     rankSum = SumSchedule(tree, shardSums.flatMap(\.nodes))
     layout = plan.parameters.map { UpdatedRange($0) }
-    (self.rank, self.ranks, self.shardSums) = (rank, ranks, shardSums)
-    (self.gradients, self.received) = (gradients, received)
+    (self.communicator, self.ranks, self.shardSums) = (communicator, ranks, shardSums)
+  }
+
+  /// Finds memory for gradients, if there is none yet; called by all ranks, by the thread that meets the others.
+  func shareMemory() throws {
+    guard memory == nil else { return }
+    let memory = try GradientMemory(segments.map(\.range), nodeCounts: nodeCounts, communicator)
+    gradients = segments.enumerated().map { number, segment in
+      var own = memory.arrays(ofRank: communicator.rank, segment: number)![...]
+      let nodes = shardSums.map { sum in
+        defer { own = own.dropFirst(sum.nodes.count) }
+        return Array(own.prefix(sum.nodes.count))
+      }
+      guard communicator.size > 1 else { return Gradients(nodes: nodes, roots: []) }
+      let slice = segment.slices[communicator.rank]
+      let roots = ranks.roots.enumerated().flatMap { rank, roots in
+        let first = ranks.firstRoot(of: rank)
+        return memory.arrays(ofRank: rank, segment: number)?.prefix(roots.count).map { UnsafePointer($0) }
+          ?? roots.indices.map { UnsafePointer(received.start + (first + $0) * slice.count - slice.lowerBound) }
+      }
+      return Gradients(nodes: nodes, roots: roots)
+    }
+    self.memory = memory
   }
 
   /// Part `index` of `count` parts of a run, cut at cache lines.
@@ -92,7 +109,7 @@ final class GradientExchange: @unchecked Sendable {
 
   /// The array of one of a worker's nodes for a segment's gradients, from where the flat array would start.
   func node(_ slot: Int, worker: Int, segment number: Int) -> UnsafeMutablePointer<Float> {
-    segments[number].nodes[worker][slot]
+    gradients[number].nodes[worker][slot]
   }
 
   // MARK: - The update
@@ -103,15 +120,9 @@ final class GradientExchange: @unchecked Sendable {
     segment number: Int, _ parameters: UnsafeMutablePointer<Float>, _ optimizer: SGD, learningRate: Float,
     batches: Int, _ worker: Worker
   ) throws {
-    let segment = segments[number]
-    let isAlone = worker.communicator.size == 1
-    if !isAlone {
-      try joinWorkers(segment, worker)
-      if worker.index == 0 {
-        try worker.communicator.exchangeSlices(
-          of: Array(segment.ownSources.prefix(rankSum.results.count)), ranks, slices: segment.slices,
-          received: received.start)
-      }
+    if communicator.size > 1 {
+      try joinWorkers(segment: number, worker)
+      if worker.index == 0 { try exchange(segment: number) }
       try worker.barrier.wait()
     }
     apply(segment: number, parameters, optimizer, learningRate: learningRate, batches: batches, worker)
@@ -123,63 +134,76 @@ final class GradientExchange: @unchecked Sendable {
     batches: Int, _ worker: Worker
   ) {
     let segment = segments[number]
-    let isAlone = worker.communicator.size == 1
-    let slice = segment.slices[rank]
+    let slice = segment.slices[communicator.rank]
     let velocities = velocities.start + (segment.velocities - slice.lowerBound)
     let mine = Self.slice(worker.index, of: worker.grid.threads, slice)
-    TreeSum.fold(isAlone ? rankSum : ranks.schedule, segment.sources, mine) { _, offset, gradients in
+    let schedule = communicator.size == 1 ? rankSum : ranks.schedule
+    TreeSum.fold(schedule, gradients[number].sources, mine) { _, offset, gradients in
       optimizer.update(
         parameters, gradients, velocities + offset, at: offset, layout, learningRate: learningRate, batches: batches)
     }
   }
 
-  /// Completes the parameters on every rank; called by every worker when all segments are updated.
+  /// Completes the parameters on every machine; called by every worker when all segments are updated.
   func gatherParameters(_ parameters: UnsafeMutablePointer<Float>, _ worker: Worker) throws {
     try worker.barrier.wait()
-    guard worker.communicator.size > 1 else { return }
-    if worker.index == 0 { try allGather(parameters, worker.communicator) }
+    guard communicator.size > 1 else { return }
+    if worker.index == 0 {
+      try communicator.machineBarrier()
+      if spansMachines {
+        for segment in segments where !segment.range.isEmpty {
+          try communicator.gatherSlices(parameters, slices: segment.slices)
+        }
+        try communicator.machineBarrier()
+      }
+    }
     try worker.barrier.wait()
   }
 
   /// Adds the nodes of this rank's workers up to the rank's, in the first of the arrays, each worker a part of them.
-  private func joinWorkers(_ segment: Segment, _ worker: Worker) throws {
+  private func joinWorkers(segment number: Int, _ worker: Worker) throws {
     guard worker.grid.threads > 1 else { return }
+    let nodes = gradients[number].ownSources
     // In place: every source of a chunk has been read when the chunk's sums are written.
-    let mine = Self.slice(worker.index, of: worker.grid.threads, segment.range)
-    TreeSum.fold(rankSum, segment.ownSources, mine) { root, offset, sums in
-      (UnsafeMutablePointer(mutating: segment.ownSources[root]) + offset).update(
-        from: sums.baseAddress!, count: sums.count)
+    let mine = Self.slice(worker.index, of: worker.grid.threads, segments[number].range)
+    TreeSum.fold(rankSum, nodes, mine) { root, offset, sums in
+      (UnsafeMutablePointer(mutating: nodes[root]) + offset).update(from: sums.baseAddress!, count: sums.count)
     }
     try worker.barrier.wait()
   }
 
-  /// Completes a flat array of which each rank has its slices.
-  private func allGather(_ array: UnsafeMutablePointer<Float>, _ communicator: any Communicator) throws {
-    for segment in segments where !segment.range.isEmpty {
-      try communicator.allGather(
-        UnsafeMutableRawBufferPointer(
-          start: array + segment.range.lowerBound, count: segment.range.count * MemoryLayout<Float>.size),
-        counts: segment.slices.map { $0.count * MemoryLayout<Float>.size })
-    }
+  /// Makes the roots of all ranks readable: those of this machine have been left by the backward pass.
+  private func exchange(segment number: Int) throws {
+    try communicator.machineBarrier()
+    guard spansMachines else { return }
+    try communicator.exchangeSlices(
+      of: Array(gradients[number].ownSources.prefix(rankSum.results.count)), ranks, slices: segments[number].slices,
+      received: received.start)
   }
+
+  private var spansMachines: Bool { communicator.machines.count > 1 }
 
   // MARK: - The optimizer's state, between steps
 
   /// The velocities of all parameters, on every rank.
-  func gatheredVelocities(_ communicator: any Communicator) throws -> AlignedBuffer<Float> {
+  func gatheredVelocities() throws -> AlignedBuffer<Float> {
     let all = AlignedBuffer<Float>(count: segments.last?.range.upperBound ?? 0)
-    for segment in segments {
-      let slice = segment.slices[rank]
+    let element = MemoryLayout<Float>.size
+    for segment in segments where !segment.range.isEmpty {
+      let slice = segment.slices[communicator.rank]
       (all.start + slice.lowerBound).update(from: velocities.start + segment.velocities, count: slice.count)
+      try communicator.allGather(
+        UnsafeMutableRawBufferPointer(
+          start: all.start + segment.range.lowerBound, count: segment.range.count * element),
+        counts: segment.slices.map { $0.count * element })
     }
-    try allGather(all.start, communicator)
     return all
   }
 
   /// Takes this rank's slices of the velocities of all parameters.
   func takeVelocities(_ all: UnsafePointer<Float>) {
     for segment in segments {
-      let slice = segment.slices[rank]
+      let slice = segment.slices[communicator.rank]
       (velocities.start + segment.velocities).update(from: all + slice.lowerBound, count: slice.count)
     }
   }

@@ -9,11 +9,11 @@ public struct StepBreakdown: Codable, Sendable {
   public var waiting = 0.0
   /// The messages with batch norm's sums, from when all ranks had come.
   public var allReduce = 0.0
-  /// Gradients and parameters on their way between ranks, and the update.
+  /// Gradients and parameters on their way between machines, and the update.
   public var exchange = 0.0
   /// Bytes that a rank receives: batch norm's sums, and the loss.
   public var sumBytes = 0.0
-  /// Bytes that a rank receives: gradients and parameters.
+  /// Bytes that a rank receives from other machines: gradients and parameters. Ranks of one machine share them.
   public var gradientBytes = 0.0
   /// All-reduces per step.
   public var messages = 0.0

@@ -83,6 +83,27 @@ import Testing
     #expect(numbers == (0..<4).map { [$0, 4, 4] })
   }
 
+  /// What one rank writes, all of its machine read.
+  @Test(arguments: [[[0, 1, 2]], [[0, 2], [1]], [[0], [1], [2]]]) func sharedMemory(machines: [[Int]]) throws {
+    let found = try asRanks(machines) { communicator in
+      #expect(communicator.machines == machines && communicator.machine.contains(communicator.rank))
+      var sums: [Int] = []
+      for round in 1...2 {
+        let memory = try communicator.share(bytes: 8 * (communicator.rank + 1))
+        let regions = memory.regions.map { $0.assumingMemoryBound(to: Int.self) }
+        let mine = regions[communicator.machine.firstIndex(of: communicator.rank)!]
+        #expect(mine[communicator.rank] == 0)
+        mine[communicator.rank] = round * (10 + communicator.rank)
+        try communicator.machineBarrier()
+        sums.append(zip(regions, communicator.machine).reduce(0) { $0 + $1.0[$1.1] })
+        try communicator.machineBarrier()
+      }
+      return sums
+    }
+    let expected = (0..<3).map { rank in machines.first { $0.contains(rank) }!.reduce(0) { $0 + 10 + $1 } }
+    #expect(found == expected.map { [$0, 2 * $0] })
+  }
+
   // MARK: - Agreement
 
   @Test func agreeReturnsEachRanksResult() throws {

@@ -65,32 +65,69 @@ import Testing
     }
   }
 
+  /// Each rank by itself, and every other one on the same machine, whose nodes are read where they are.
+  private static func machines(_ ranks: Int) -> [[[Int]]] {
+    [(0..<ranks).map { [$0] }, [Array(stride(from: 0, to: ranks, by: 2)), Array(stride(from: 1, to: ranks, by: 2))]]
+  }
+
   @Test(arguments: 1...5) func reduceScatter(ranks: Int) throws {
-    for shards in [1, 3, 5, 7, 8] {
-      for count in [1, 2, 600, 1543] {
-        let leaves: [[Float]] = (0..<shards).map { Self.values($0, count) }
-        let partition = TreePartition(ShardTree(count: shards), runs: Self.runs(ranks, of: shards))
-        // Uneven slices; with few elements some are empty.
-        let slices = (0..<ranks).map {
-          $0 * $0 * count / (ranks * ranks)..<($0 + 1) * ($0 + 1) * count / (ranks * ranks)
-        }
-        let parts = try asRanks(ranks) { communicator in
-          let arrays = Self.nodes(leaves, partition, communicator.rank).map { node in
-            let buffer = AlignedBuffer<Float>(count: count)
-            buffer.start.update(from: node, count: count)
-            return buffer
+    for (shards, count) in [1, 3, 5, 7, 8].flatMap({ shards in [1, 2, 600, 1543].map { (shards, $0) } }) {
+      let leaves: [[Float]] = (0..<shards).map { Self.values($0, count) }
+      let partition = TreePartition(ShardTree(count: shards), runs: Self.runs(ranks, of: shards))
+      // Uneven slices; with few elements some are empty.
+      let slices = (0..<ranks).map {
+        $0 * $0 * count / (ranks * ranks)..<($0 + 1) * ($0 + 1) * count / (ranks * ranks)
+      }
+      for machines in Self.machines(ranks) {
+        let parts = try asRanks(machines) { communicator in
+          let arrays = (0..<ranks).map { other in
+            Self.nodes(leaves, partition, other).map { node in
+              let buffer = AlignedBuffer<Float>(count: count)
+              buffer.start.update(from: node, count: count)
+              return buffer
+            }
           }
-          let sum = AlignedBuffer<Float>(count: slices[communicator.rank].count)
+          let slice = slices[communicator.rank]
+          let sum = AlignedBuffer<Float>(count: slice.count)
+          let received = AlignedBuffer<Float>(count: slice.count * partition.rootCount)
+          for i in 0..<received.count { received.start[i] = .nan }
           try withExtendedLifetime(arrays) {
-            try communicator.reduceScatter(
-              arrays.map { UnsafePointer($0.start) }, partition, slices: slices, sum: sum.start)
+            try communicator.exchangeSlices(
+              of: arrays[communicator.rank].map { UnsafePointer($0.start) }, partition, slices: slices,
+              received: received.start)
+            for rank in communicator.machine {
+              for (root, array) in arrays[rank].enumerated() {
+                let row = received.start + (partition.firstRoot(of: rank) + root) * slice.count
+                #expect(slice.isEmpty || row.pointee.isNaN, "sent on one machine")
+                row.update(from: array.start + slice.lowerBound, count: slice.count)
+              }
+            }
           }
+          TreeSum.sum(partition.schedule, rows: received.start, width: slice.count, into: sum.start)
           return Array(sum.elements)
         }
         let isEqual = parts.joined().map(\.bitPattern) == Self.definition(leaves, 0, shards).map(\.bitPattern)
-        #expect(isEqual, "\(ranks) ranks, \(shards) shards, \(count) elements")
+        #expect(isEqual, "\(machines), \(shards) shards, \(count) elements")
       }
     }
+  }
+
+  /// Machines of several ranks, in any order; uneven slices, one of them empty.
+  @Test(arguments: [[[0], [1], [2]], [[0, 2, 4], [1, 3]], [[0, 1, 2]], [[0, 3], [1], [2, 4, 5]]])
+  func gatherSlices(machines: [[Int]]) throws {
+    let count = machines.joined().count
+    let slices = (0..<count).map { 5 + ($0 * $0 + 1) / 2..<5 + (($0 + 1) * ($0 + 1) + 1) / 2 }
+    let isRight = try asRanks(machines) { communicator in
+      let memory = try communicator.share(bytes: 4 * slices.last!.upperBound)
+      // The machine's array is that of its first rank.
+      let array = memory.regions[0].assumingMemoryBound(to: Float.self)
+      for i in slices[communicator.rank] { array[i] = Float(100 + i) }
+      try communicator.machineBarrier()
+      try communicator.gatherSlices(array, slices: slices)
+      try communicator.machineBarrier()
+      return (0..<slices.last!.upperBound).allSatisfy { array[$0] == ($0 < 5 ? 0 : Float(100 + $0)) }
+    }
+    #expect(isRight.allSatisfy { $0 })
   }
 
   /// A fold over part of the arrays, with several results, in chunks.

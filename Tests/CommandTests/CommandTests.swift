@@ -19,6 +19,12 @@ enum Program {
     .contains { FileManager.default.isExecutableFile(atPath: "\($0)/mpirun") }
   static let needsMPI = ConditionTrait.enabled(if: mpirunExists, "mpirun is not installed")
 
+  /// Starts a command whose processes have numbers of their own.
+  static let unshare = ["unshare", "--pid", "--fork", "--mount-proc"]
+  static let canUnshare = ConditionTrait.enabled("this user must not make PID namespaces") {
+    try Launch(executable: unshare[0], arguments: unshare.dropFirst() + ["true"]).run().code == 0
+  }
+
   /// The program alone, or as the ranks of a job.
   static func launch(ranks: Int? = nil, _ arguments: [String]) -> Launch {
     guard let ranks else { return Launch(executable: path, arguments: arguments) }

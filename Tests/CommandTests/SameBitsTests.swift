@@ -41,6 +41,29 @@ extension CommandTests {
       ])
     }
 
+    /// Containers keep ranks of one machine apart: they cannot share memory, and everything travels. Two of the ranks here
+    /// are in a container.
+    @Test(Program.canUnshare) func ranksKeptApart() throws {
+      let data = try files.tensors(103, [1, 6, 5], to: "data")
+      func arguments(_ save: String) -> [String] {
+        [
+          Program.path, "train", "--threads", "1", "--save", files.path(save), "--model", "mlp", "--dataset", "tensors",
+          "--data", data, "--batch-size", "50", "--shards", "8", "--steps", "8",
+        ]
+      }
+      for (name, apart) in [("together", []), ("apart", Program.unshare)] {
+        var launch = Program.launch(contexts: [
+          ["-np", "2"] + arguments(name), ["-np", "2"] + apart + arguments(name),
+        ])
+        // Messages through shared memory would take for granted what is not there.
+        launch.environment["OMPI_MCA_btl"] = "tcp,self"
+        let outcome = try launch.run()
+        #expect(outcome.code == 0, "\(outcome.text)")
+      }
+      let isSame = try files.folder.data("together") == files.folder.data("apart")
+      #expect(isSame)
+    }
+
     @Test func residualNetworkWithDropout() throws {
       let data = try files.tensors(103, [3, 12, 12], to: "data")
       try expectSameBits([

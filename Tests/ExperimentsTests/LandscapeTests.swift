@@ -61,16 +61,16 @@ import Training
   @Test func gradientIsWhatAStepTakes() throws {
     let trainer = try Self.trainer()
     try Self.measure(trainer) { engine, batch in
-      let before = Array(engine.parameters.elements)
+      let before = Array(engine.parameters.current)
       let (result, gradient) = try engine.gradient(batch)
-      let isUnchanged = before == Array(engine.parameters.elements)
+      let isUnchanged = before == Array(engine.parameters.current)
       #expect(isUnchanged)
       let trained = try engine.train(batch, learningRate: 0.25)
       #expect(trained == result)
       for parameter in engine.plan.network.parameters where parameter.isLearned {
         for i in parameter.range {
           let moved = before[i] - 0.25 * gradient.start[i]
-          #expect(abs(engine.parameters.start[i] - moved) <= 1e-6 * max(1, abs(moved)), "\(parameter.name)")
+          #expect(abs(engine.parameters.current[i] - moved) <= 1e-6 * max(1, abs(moved)), "\(parameter.name)")
         }
       }
     }
@@ -108,7 +108,7 @@ import Training
       let parameters = engine.plan.network.parameters
       let before = try engine.gradient(batch).gradient
       for parameter in parameters where ["0.weight", "1.weight", "1.bias"].contains(parameter.name) {
-        for i in parameter.range { engine.parameters.start[i] -= 0.5 * before.start[i] }
+        engine.parameters.change { for i in parameter.range { $0[i] -= 0.5 * before.start[i] } }
       }
       let after = try engine.gradient(batch).gradient
       let weight = try #require(parameters.first { $0.name == "3.weight" })

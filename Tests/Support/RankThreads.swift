@@ -9,7 +9,14 @@ import Tensors
 package func asRanks<Result: Sendable>(
   _ count: Int, seconds: Double = 120, _ body: @escaping @Sendable (ThreadCommunicator) throws -> Result
 ) throws -> [Result] {
-  let communicators = ThreadCommunicator.group(size: count)
+  try asRanks([Array(0..<count)], seconds: seconds, body)
+}
+
+/// The same on several machines.
+package func asRanks<Result: Sendable>(
+  _ machines: [[Int]], seconds: Double = 120, _ body: @escaping @Sendable (ThreadCommunicator) throws -> Result
+) throws -> [Result] {
+  let communicators = ThreadCommunicator.group(machines: machines)
   let results = Locked<[Int: Swift.Result<Result, any Error>]>([:])
   let done = DispatchGroup()
   for communicator in communicators {
@@ -25,8 +32,8 @@ package func asRanks<Result: Sendable>(
   }
   if done.wait(timeout: .now() + seconds) == .timedOut { fatalError("ranks as threads hung for \(seconds) s") }
   let outcomes = results.withLock { $0 }
-  for rank in 0..<count {
+  for rank in communicators.indices {
     if case .failure(let error) = outcomes[rank]!, !(error is PoisonedBarrier) { throw error }
   }
-  return try (0..<count).map { try outcomes[$0]!.get() }
+  return try communicators.indices.map { try outcomes[$0]!.get() }
 }

@@ -41,7 +41,12 @@ package struct TrainingRun: Sendable {
 
   /// Trains and evaluates on ranks x threads; all ranks must agree.
   package func outcome(ranks: Int, threads: Int) throws -> Outcome {
-    let outcomes = try asRanks(ranks) { try outcome($0, threads: threads) }
+    try outcome(machines: [Array(0..<ranks)], threads: threads)
+  }
+
+  /// The same with the ranks on several machines.
+  package func outcome(machines: [[Int]], threads: Int) throws -> Outcome {
+    let outcomes = try asRanks(machines) { try outcome($0, threads: threads) }
     for outcome in outcomes {
       if let difference = outcome.difference(from: outcomes[0]) { throw LockstepError("ranks disagree: \(difference)") }
     }

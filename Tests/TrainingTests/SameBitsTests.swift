@@ -20,6 +20,23 @@ import Training
     }
   }
 
+  /// Ranks that share memory, ranks that do not, and both at once.
+  @Test(arguments: [[[0], [1]], [[0, 1], [2]], [[0, 2], [1, 3]], [[0], [1, 2], [3, 4]]])
+  func machines(_ machines: [[Int]]) throws {
+    let input = SampleShape(channels: 3, height: 9, width: 8)
+    for name in ["mlp", "resnet20"] {
+      var run = TrainingRun(input: input, batchSize: 22) {
+        try ModelZoo.model(name, ModelOptions(input: input, classCount: 10))
+      }
+      run.lastBatchSize = 5
+      let reference = try run.outcome(ranks: 1, threads: 1)
+      for threads in 1...2 {
+        let difference = try run.outcome(machines: machines, threads: threads).difference(from: reference)
+        #expect(difference == nil, "\(name), \(threads) threads")
+      }
+    }
+  }
+
   @Test func perceptron() throws {
     let input = SampleShape(channels: 1, height: 7, width: 5)
     var run = TrainingRun(input: input, batchSize: 37) {

@@ -19,6 +19,10 @@ void platform_get_affinity(uint8_t *mask, int size);
 /// Lets the calling thread, and those that it starts, run on these CPUs.
 void platform_set_affinity(const uint8_t *mask, int size);
 
+/// A file in memory, without a name in any file system, that programs the process starts do not inherit; -1 if there is
+/// none to be had.
+int platform_create_memory_file(const char *label);
+
 /// A hint to the processor that the caller is spinning.
 void platform_spin_hint(void);
 
