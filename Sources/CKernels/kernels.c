@@ -13,6 +13,7 @@
 #define VEC NAME(vector)
 #define LOAD(address) (*(const VEC *)(address))
 #define STORE(address, value) (*(VEC *)(address) = (value))
+#define STREAM(address, value) __builtin_nontemporal_store((value), (NAME(aligned_vector) *)(address))
 #define MASK NAME(mask)
 #define HALVES NAME(halves)
 #define BYTES NAME(bytes)
@@ -73,6 +74,14 @@ float fused_multiply_adds(int block, long count) { return CHOOSE(multiply_adds, 
 
 void add_floats(int block, const float *a, const float *b, float *sum, ptrdiff_t count) {
   CHOOSE(add, block)(a, b, sum, count);
+}
+
+void sgd_finish(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_sfence();
+#else
+  __atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
 }
 
 void sgd_update(

@@ -1,4 +1,5 @@
 import Collectives
+import Kernels
 import Layers
 import Tensors
 
@@ -49,11 +50,14 @@ final class GradientExchange: @unchecked Sendable {
     let ownSources: [UnsafePointer<Float>]
     /// What is added up to the total of this rank's slice: the nodes of its workers, or the roots of all ranks.
     let sources: [UnsafePointer<Float>]
+    /// Those among the sources that a worker has not written, by worker.
+    let others: [[UnsafeMutablePointer<Float>]]
 
-    init(nodes: [[UnsafeMutablePointer<Float>]], roots: [UnsafePointer<Float>]) {
+    init(nodes: [[UnsafeMutablePointer<Float>]], sources: [UnsafeMutablePointer<Float>]) {
       self.nodes = nodes
       ownSources = nodes.joined().map { UnsafePointer($0) }
-      sources = roots.isEmpty ? ownSources : roots
+      self.sources = sources.map { UnsafePointer($0) }
+      others = nodes.map { own in sources.filter { !own.contains($0) } }
     }
   }
 
@@ -89,14 +93,14 @@ final class GradientExchange: @unchecked Sendable {
         defer { own = own.dropFirst(sum.nodes.count) }
         return Array(own.prefix(sum.nodes.count))
       }
-      guard communicator.size > 1 else { return Gradients(nodes: nodes, roots: []) }
+      guard communicator.size > 1 else { return Gradients(nodes: nodes, sources: Array(nodes.joined())) }
       let slice = segment.slices[communicator.rank]
       let roots = ranks.roots.enumerated().flatMap { rank, roots in
         let first = ranks.firstRoot(of: rank)
-        return memory.arrays(ofRank: rank, segment: number)?.prefix(roots.count).map { UnsafePointer($0) }
-          ?? roots.indices.map { UnsafePointer(received.start + (first + $0) * slice.count - slice.lowerBound) }
+        return memory.arrays(ofRank: rank, segment: number).map { Array($0.prefix(roots.count)) }
+          ?? roots.indices.map { received.start + (first + $0) * slice.count - slice.lowerBound }
       }
-      return Gradients(nodes: nodes, roots: roots)
+      return Gradients(nodes: nodes, sources: roots)
     }
     self.memory = memory
   }
@@ -138,10 +142,17 @@ final class GradientExchange: @unchecked Sendable {
     let velocities = velocities.start + (segment.velocities - slice.lowerBound)
     let mine = Self.slice(worker.index, of: worker.grid.threads, slice)
     let schedule = communicator.size == 1 ? rankSum : ranks.schedule
-    TreeSum.fold(schedule, gradients[number].sources, mine) { _, offset, gradients in
+    let others = gradients[number].others[worker.index]
+    let isShared = communicator.machine.count * worker.grid.threads > 1
+    TreeSum.fold(schedule, gradients[number].sources, mine) { _, offset, sums in
       optimizer.update(
-        parameters, gradients, velocities + offset, at: offset, layout, learningRate: learningRate, batches: batches)
+        parameters, sums, velocities + offset, at: offset, layout, learningRate: learningRate, batches: batches,
+        isShared: isShared)
+      // Whoever writes here next finds the lines in one cache: where two had read them, that would take up to four times
+      // as long.
+      for array in others { (array + offset).update(from: sums.baseAddress!, count: sums.count) }
     }
+    if isShared { SGDUpdate.finish() }
   }
 
   /// Completes the parameters on every machine; called by every worker when all segments are updated.

@@ -27,10 +27,11 @@ public struct SGD: Sendable, Equatable {
   ///   - offset: the run's place in the flat array.
   ///   - layout: the parameters' places, in order.
   ///   - batches: the batches that running statistics have seen, with this one.
+  ///   - isShared: whether other workers read the parameters; `SGDUpdate.finish` then ends the update.
   func update(
     _ parameters: UnsafeMutablePointer<Float>, _ gradients: UnsafeBufferPointer<Float>,
     _ velocities: UnsafeMutablePointer<Float>, at offset: Int, _ layout: [UpdatedRange], learningRate: Float,
-    batches: Int
+    batches: Int, isShared: Bool
   ) {
     let run = offset..<offset + gradients.count
     var index = layout.partitioningIndex { $0.range.upperBound > run.lowerBound }
@@ -50,7 +51,7 @@ public struct SGD: Sendable, Equatable {
         SGDUpdate.apply(
           gradient, velocity: velocities + (part.lowerBound - offset), parameter: parameters + part.lowerBound,
           count: part.count, learningRate: learningRate, momentum: momentum,
-          weightDecay: decaysWeightsOnly && role != .weight ? 0 : weightDecay, nesterov: nesterov)
+          weightDecay: decaysWeightsOnly && role != .weight ? 0 : weightDecay, nesterov: nesterov, isShared: isShared)
       }
     }
   }

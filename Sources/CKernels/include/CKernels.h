@@ -56,11 +56,16 @@ typedef struct {
   float momentum;
   float weight_decay;
   int nesterov;
+  /// Whether other cores read the parameters: they are then written past the cache, see `sgd_finish`.
+  int is_shared;
 } sgd_settings;
 
 /// g = gradient + weight_decay * p,   v = momentum * v + g,   p -= learning_rate * (nesterov ? g + momentum * v : v)
 void sgd_update(
     int block, const sgd_settings *settings, const float *gradient, float *velocity, float *parameter, ptrdiff_t count);
+
+/// What was written past the cache comes before what is written from now on.
+void sgd_finish(void);
 
 // MARK: - bf16
 
