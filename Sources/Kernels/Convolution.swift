@@ -18,6 +18,8 @@ package final class ConvolutionKernel: Sendable {
   private let forwardPass: any ConvolutionPass
   private let dataPass: (any ConvolutionPass)?
   private let weightsPass: any ConvolutionPass
+  /// The same, if it adds up.
+  private let summingPass: (any SummingPass)?
   private let toForward: Primitive?
   private let toBackward: Primitive?
 
@@ -38,6 +40,7 @@ package final class ConvolutionKernel: Sendable {
     forwardPass = pass(.forward, algorithms.forward)
     dataPass = needsInputGradient ? pass(.backwardData, algorithms.backwardData) : nil
     weightsPass = pass(.backwardWeights, algorithms.backwardWeights)
+    summingPass = weightsPass as? any SummingPass
     let gradient = weightsPass.weight
     weightLayout = WeightLayout(shape: geometry.weightShape, plain: geometry.plainWeight, kernel: gradient)
     biasLayout =
@@ -107,7 +110,7 @@ package final class ConvolutionKernel: Sendable {
   }
 
   /// Whether the gradients of weight and bias over several summands, of so many samples in all, can be made at once.
-  package func addsUp(samples: Int) -> Bool { weightsPass.addsUp(samples: samples) }
+  package func addsUp(samples: Int) -> Bool { summingPass?.addsUp(samples: samples) ?? false }
 
   /// The same over several summands, which must `addsUp`: each one's are those of a call for its samples, added up as they
   /// say; in the end there is one sum.
@@ -115,6 +118,7 @@ package final class ConvolutionKernel: Sendable {
     _ x: Stored, _ dy: Stored, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, adds: Bool,
     summands: UnsafeBufferPointer<Summand>, _ context: KernelContext
   ) {
-    weightsPass.backwardWeights(x, dy, dWeight: dWeight, dBias: dBias, adds: adds, summands: summands, context)
+    guard let summingPass else { invariantFailure("a convolution that adds up no summands is asked to") }
+    summingPass.backwardWeights(x, dy, dWeight: dWeight, dBias: dBias, adds: adds, summands: summands, context)
   }
 }

@@ -22,28 +22,21 @@ protocol ConvolutionPass: Sendable {
   func run(
     x: Stored, weight: UnsafePointer<Float>, y: Stored, bias: UnsafePointer<Float>?,
     adds: Bool, samples: Int, _ context: KernelContext)
-
-  /// Whether it makes gradients of several summands, of so many samples in all, at once.
-  func addsUp(samples: Int) -> Bool
-
-  /// The gradients of weight and bias over one summand, or several that it `addsUp`.
-  func backwardWeights(
-    _ x: Stored, _ dy: Stored, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, adds: Bool,
-    summands: UnsafeBufferPointer<Summand>, _ context: KernelContext)
 }
 
 extension ConvolutionPass {
   var takesHalves: Bool { false }
+}
 
-  func addsUp(samples: Int) -> Bool { false }
+/// A pass backward by the weight that can add gradients up before they leave the cache.
+protocol SummingPass: ConvolutionPass {
+  /// Whether it makes gradients of several summands, of so many samples in all, at once.
+  func addsUp(samples: Int) -> Bool
 
+  /// The gradients of weight and bias over summands that it `addsUp`.
   func backwardWeights(
     _ x: Stored, _ dy: Stored, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, adds: Bool,
-    summands: UnsafeBufferPointer<Summand>, _ context: KernelContext
-  ) {
-    invariant(summands.count == 1, "a convolution that adds up no summands is asked to")
-    run(x: x, weight: dWeight, y: dy, bias: dBias, adds: adds, samples: summands[0].samples.count, context)
-  }
+    summands: UnsafeBufferPointer<Summand>, _ context: KernelContext)
 }
 
 /// Samples whose part of a gradient is made apart.

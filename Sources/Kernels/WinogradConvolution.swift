@@ -8,7 +8,7 @@ import Tensors
 /// times fewer multiplications than the direct convolution, 1.8 times fewer with a stride of 2, 3 times fewer for 7x7 kernels
 /// over the image, for images of 2 x 2 nine instead of the sixteen that are not by zero; its relative error is about 1e-6,
 /// against 2e-7.
-final class WinogradConvolution: ConvolutionPass {
+final class WinogradConvolution: SummingPass {
   let weight: dnnl_memory_desc_t
   private let kind: ConvolutionPassKind
   private let shape: winograd_shape
