@@ -89,6 +89,7 @@ extension Engine {
       ) { slice in
         if slice.count > 0 { forward(slice, segment, inspect) }
       }
+      observer?.finished(.waiting, worker: worker.index)
       for meeting in meetings { try meeting.meet(worker) }
       observer?.finished(.meeting, worker: worker.index)
     }

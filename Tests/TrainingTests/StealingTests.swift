@@ -11,48 +11,57 @@ import Training
   /// Stops one worker in its first slice of each segment until the others have done all that they may, and counts what each
   /// worker has done.
   private final class SlowWorker: StepObserver, @unchecked Sendable {
-    let slow: Int
-    private let counts: Locked<[Int: (forward: Int, backward: Int)]>
-    /// The workers that have begun the segment that they are in.
-    private let begun = Locked<Set<Int>>([])
+    private struct Progress {
+      /// The operations that a worker has finished.
+      var (forward, backward) = (0, 0)
+      /// The passes through a segment that it has finished, and how many it had when it last began one, and when it last
+      /// had nothing left to take.
+      var (segments, begun, done) = (0, -1, -1)
+    }
 
-    init(_ slow: Int) {
+    private let slow: Int
+    private let progress: Locked<[Progress]>
+
+    init(_ slow: Int, of workers: Int) {
       self.slow = slow
-      counts = Locked([:])
+      progress = Locked(Array(repeating: Progress(), count: workers))
     }
 
     func finished(_ part: StepPart, worker: Int) {
-      switch part {
-      case .forward: counts.withLock { $0[worker, default: (0, 0)].forward += 1 }
-      case .backward: counts.withLock { $0[worker, default: (0, 0)].backward += 1 }
-      case .meeting:
-        _ = begun.withLock { $0.remove(worker) }
-        return
-      default: return
+      let begins = progress.withLock { workers in
+        switch part {
+        case .forward: workers[worker].forward += 1
+        case .backward: workers[worker].backward += 1
+        case .waiting:
+          if workers[worker].begun == workers[worker].segments { workers[worker].done = workers[worker].segments }
+          return false
+        case .meeting:
+          workers[worker].segments += 1
+          return false
+        default: return false
+        }
+        defer { workers[worker].begun = workers[worker].segments }
+        return workers[worker].begun < workers[worker].segments
       }
-      guard begun.withLock({ $0.insert(worker).inserted }) else { return }
+      guard begins else { return }
       // What a worker has not opened cannot be taken, and waking up for it takes longer than some of these segments.
-      if worker == slow { waitForRest() } else { usleep(2_000) }
+      wait { workers in
+        worker == slow
+          ? workers.indices.allSatisfy { $0 == slow || workers[$0].done >= workers[slow].segments }
+          : workers[slow].begun >= workers[worker].segments
+      }
     }
 
-    /// Until the others have finished nothing for a while. A fixed delay would not do: with fewer cores than workers the
-    /// others are slow too.
-    private func waitForRest() {
-      var before = -1
-      while true {
-        let now = counts.withLock { $0.values.reduce(0) { $0 + $1.forward + $1.backward } }
-        if now == before { return }
-        before = now
-        usleep(5_000)
-      }
+    private func wait(until condition: ([Progress]) -> Bool) {
+      while !progress.withLock({ condition($0) }) { usleep(200) }
     }
 
     /// Whether another worker has done more than the slow one, on the way forward and on the way back.
     var isRelieved: Bool {
-      let counts = counts.withLock { $0 }
-      let slow = counts[slow]!
-      return counts.values.contains { $0.forward > slow.forward }
-        && counts.values.contains { $0.backward > slow.backward }
+      progress.withLock { workers in
+        let slow = workers[slow]
+        return workers.contains { $0.forward > slow.forward } && workers.contains { $0.backward > slow.backward }
+      }
     }
   }
 
@@ -61,7 +70,7 @@ import Training
     for threads in threads {
       for slow in [0, threads - 1] {
         var slowed = run
-        let observer = SlowWorker(slow)
+        let observer = SlowWorker(slow, of: threads)
         slowed.observer = observer
         let outcome = try within { [slowed] in try slowed.outcome(ranks: 1, threads: threads) }
         let difference = outcome.difference(from: reference)
@@ -71,11 +80,11 @@ import Training
     }
   }
 
-  /// Large enough that shards are cut into several slices; the last batch leaves shards without samples.
+  /// Large enough that shards are cut into several slices; the last batch leaves a shard without samples, but no worker.
   private func run(_ model: @escaping @Sendable (SampleShape) throws -> any Layer) -> TrainingRun {
     let input = SampleShape(channels: 3, height: 32, width: 32)
     var run = TrainingRun(input: input, batchSize: 45) { try model(input) }
-    (run.lastBatchSize, run.steps, run.shards) = (3, 3, 4)
+    (run.lastBatchSize, run.steps, run.shards) = (7, 3, 8)
     return run
   }
 
@@ -118,7 +127,7 @@ import Training
       try ModelZoo.model("resnet20", ModelOptions(input: $0, classCount: 10, normalization: .batch(.local)))
     }
     var slowed = run
-    let observer = SlowWorker(1)
+    let observer = SlowWorker(0, of: 2)
     slowed.observer = observer
     let outcome = try within { [slowed] in try slowed.outcome(ranks: 1, threads: 2) }
     #expect(try outcome.difference(from: run.outcome(ranks: 1, threads: 2)) == nil)
