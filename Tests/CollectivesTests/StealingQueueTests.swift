@@ -14,25 +14,33 @@ import Testing
       let queues = (0..<threads).map { _ in StealingQueue() }
       let cells = AlignedBuffer<Int>(count: threads * count)
       let complaints = Atomic<Int>(0)
+      let steals = Atomic<Int>(0)
       let stolenCount = Atomic<Int>(0)
       let team = WorkerTeam(size: threads, patience: .oversubscribed)
       try team.run { worker in
         let mine = cells.start + worker * count
         for round in 1...rounds {
           queues[worker].open(count: count, stealable: stealable)
+          // One of them is slow, by turns.
+          let isSlow = round / 10 % threads == worker
+          let before = steals.load(ordering: .relaxed)
+          // Where all begin a round together, the slow one waits until it is stolen from.
+          let isJoint = round % 10 == 0
+          if isJoint { try team.barrier.wait() }
           while let task = queues[worker].next() {
             mine[task] += 1
-            // One of them is slow, by turns.
-            if round / 10 % threads == worker { usleep(20) }
+            if isSlow { usleep(20) }
+            while isJoint, isSlow, steals.load(ordering: .relaxed) == before { usleep(20) }
           }
           for victim in 0..<threads where victim != worker {
             while let task = queues[worker].steal(from: queues[victim]) {
+              steals.add(1, ordering: .relaxed)
               if task < count - stealable { complaints.add(1, ordering: .relaxed) }
               cells.start[victim * count + task] += 1
               queues[victim].giveBack()
             }
           }
-          // No barrier here: queues of other rounds than one's own give nothing.
+          // No barrier in most rounds: queues of other rounds than one's own give nothing.
           let stolen = try queues[worker].stolen(of: count, team.barrier)
           stolenCount.add(stolen.count, ordering: .relaxed)
           for task in 0..<count where mine[task] != round { complaints.add(1, ordering: .relaxed) }
