@@ -32,18 +32,15 @@ extension Communicator {
     of arrays: [UnsafePointer<Float>], _ partition: TreePartition, slices: [Range<Int>],
     received: UnsafeMutablePointer<Float>
   ) throws {
-    let element = MemoryLayout<Float>.size
-    let row = slices[rank].count * element
+    let row = slices[rank].count * MemoryLayout<Float>.size
     let machine = machine
-    // MPI counts a message's bytes in Int32, so that addresses must not count from the whole model's beginning.
     let first = slices[0].lowerBound
     for root in 0..<(partition.roots.map(\.count).max() ?? 0) {
       let isMine = root < arrays.count
       try allToAll(
         send: isMine ? UnsafeRawPointer(arrays[root] + first) : nil,
         parts: slices.enumerated().map { receiver, slice in
-          guard isMine, !machine.contains(receiver) else { return 0..<0 }
-          return (slice.lowerBound - first) * element..<(slice.upperBound - first) * element
+          isMine && !machine.contains(receiver) ? bytes(slice, from: first) : 0..<0
         },
         receive: received,
         parts: (0..<size).map { sender in
@@ -58,23 +55,28 @@ extension Communicator {
   ///
   /// Every slice comes to a machine once, and its ranks take turns in receiving.
   package func gatherSlices(_ array: UnsafeMutablePointer<Float>, slices: [Range<Int>]) throws {
-    let element = MemoryLayout<Float>.size
     let machine = machine
     let first = slices[0].lowerBound
-    func bytes(_ slice: Range<Int>) -> Range<Int> {
-      (slice.lowerBound - first) * element..<(slice.upperBound - first) * element
-    }
     func receives(_ receiver: Int, on machine: [Int], from sender: Int) -> Bool {
       !machine.contains(sender) && machine[sender % machine.count] == receiver
     }
     try allToAll(
       send: array + first,
       parts: machines.reduce(into: Array(repeating: 0..<0, count: size)) { parts, other in
-        for receiver in other where receives(receiver, on: other, from: rank) { parts[receiver] = bytes(slices[rank]) }
+        for receiver in other where receives(receiver, on: other, from: rank) {
+          parts[receiver] = bytes(slices[rank], from: first)
+        }
       },
       receive: array + first,
       parts: slices.enumerated().map { sender, slice in
-        receives(rank, on: machine, from: sender) ? bytes(slice) : 0..<0
+        receives(rank, on: machine, from: sender) ? bytes(slice, from: first) : 0..<0
       })
+  }
+
+  /// Where a slice of Floats lies, in bytes. MPI counts those in Int32, so that they must not count from the whole model's
+  /// beginning.
+  private func bytes(_ slice: Range<Int>, from first: Int) -> Range<Int> {
+    let element = MemoryLayout<Float>.size
+    return (slice.lowerBound - first) * element..<(slice.upperBound - first) * element
   }
 }

@@ -29,6 +29,7 @@ public final class MPICommunicator: Communicator {
   private let handle: MPIHandle
   /// The ranks of this machine.
   private let local: MPIHandle
+  private let sharesMemory: Bool
 
   /// Whether this process was started by an MPI launcher (Open MPI's, or one that speaks PMI or PMIx, such as srun).
   public static var isLaunched: Bool {
@@ -62,7 +63,9 @@ public final class MPICommunicator: Communicator {
       "MPI_Comm_split_type")
     local = MPIHandle(part)
     localSize = try local.number(MPI_Comm_size, "MPI_Comm_size")
-    machines = try handle.ranksByMachine(local)
+    let machines = try handle.ranksByMachine(local)
+    self.machines = machines
+    sharesMemory = !machines.contains([rank])
   }
 
   /// Leaves the job; every rank must call it. The corresponding C function is `MPI_Finalize`.
@@ -73,13 +76,13 @@ public final class MPICommunicator: Communicator {
 
   /// The corresponding C function is `MPI_Barrier`, on the machine's ranks.
   public func machineBarrier() throws {
-    if machine.count > 1 { try check(MPI_Barrier(local.communicator), "MPI_Barrier") }
+    if sharesMemory { try check(MPI_Barrier(local.communicator), "MPI_Barrier") }
   }
 
-  /// The corresponding C function is `MPI_Win_allocate_shared`; but that of Open MPI 4 puts the memory into `/dev/shm`, and
-  /// where it does not fit there, one rank leaves the others waiting.
+  /// The corresponding C function is `MPI_Win_allocate_shared`; but that of Open MPI 4 puts the memory into `/dev/shm`, where
+  /// containers have little room.
   public func share(bytes: Int) throws -> SharedMemory {
-    if machine.count == 1 { return SharedMemory([AlignedBuffer<UInt8>(count: bytes)]) }
+    guard sharesMemory else { return SharedMemory([AlignedBuffer<UInt8>(count: bytes)]) }
     guard let pages = try local.sharedPages(bytes: bytes) else {
       throw LockstepError("the ranks of this machine cannot share memory: one of them could not get \(bytes) bytes")
     }

@@ -23,6 +23,10 @@ final class GradientExchange: @unchecked Sendable {
   /// How the nodes of all ranks add up to the total.
   private let ranks: TreePartition
   private let communicator: any Communicator
+  private let spansMachines: Bool
+  /// Whether other workers read what one updates. Known here, because workers that asked the communicator at the same time
+  /// would wait for each other.
+  private let isShared: Bool
   /// The nodes of each rank of this machine.
   private let nodeCounts: [Int]
   /// Of each segment, once there is memory for them.
@@ -75,7 +79,9 @@ final class GradientExchange: @unchecked Sendable {
     }
     velocities = AlignedBuffer(count: velocityCount)
     let longest = slices.map { $0[rank].count }.max() ?? 0
-    received = AlignedBuffer(count: communicator.machines.count > 1 ? longest * ranks.rootCount : 0)
+    spansMachines = communicator.machines.count > 1
+    isShared = communicator.machine.count * grid.threads > 1
+    received = AlignedBuffer(count: spansMachines ? longest * ranks.rootCount : 0)
     nodeCounts = communicator.machine.map { shardSums(ofRank: $0).reduce(0) { $0 + $1.nodes.count } }
     let shardSums = shardSums(ofRank: rank)
     rankSum = SumSchedule(tree, shardSums.flatMap(\.nodes))
@@ -143,7 +149,6 @@ final class GradientExchange: @unchecked Sendable {
     let mine = Self.slice(worker.index, of: worker.grid.threads, slice)
     let schedule = communicator.size == 1 ? rankSum : ranks.schedule
     let others = gradients[number].others[worker.index]
-    let isShared = communicator.machine.count * worker.grid.threads > 1
     TreeSum.fold(schedule, gradients[number].sources, mine) { _, offset, sums in
       optimizer.update(
         parameters, sums, velocities + offset, at: offset, layout, learningRate: learningRate, batches: batches,
@@ -191,8 +196,6 @@ final class GradientExchange: @unchecked Sendable {
       of: Array(gradients[number].ownSources.prefix(rankSum.results.count)), ranks, slices: segments[number].slices,
       received: received.start)
   }
-
-  private var spansMachines: Bool { communicator.machines.count > 1 }
 
   // MARK: - The optimizer's state, between steps
 
