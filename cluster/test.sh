@@ -49,6 +49,9 @@ build -c release
 step "tests"
 tests -c release
 
+step "kernels, and all above them, as on a processor without AVX-512"
+ONEDNN_MAX_CPU_ISA=AVX2 tests -c release --filter 'KernelsTests|LayersTests|ModelsTests|TrainingTests'
+
 step "thread sanitizer on the in-process tests"
 # Optimized code, because unoptimized kernels are a hundred times slower.
 build -c release --sanitize=thread --scratch-path .build-tsan

@@ -43,15 +43,22 @@ INLINE void NAME(transform_weights)(
     long apart) {
   const int taps = facts_of[scheme].taps * facts_of[scheme].taps, strip = strip_of(s);
   const long size = taps * LANES * LANES;
+  _Alignas(64) float turned[MOST_TAPS * MOST_TAPS * LANES * LANES];
   for (int j = 0; j < panel; j += LANES)
     for (int i = 0; i < count; i += LANES) {
-      const float *const block = weight + NAME(weight_block)(s, input + i, output + j) * size;
+      const float *block = weight + NAME(weight_block)(s, input + i, output + j) * size;
       const int is_last = i + LANES >= count;
       const int next_input = is_last ? input : input + i + LANES;
       const int next_output = is_last ? output + j + LANES : output + j;
       const float *const next = weight + NAME(weight_block)(s, next_input, next_output) * size;
+      if (s->is_transposed) {
+        for (int t = 0; t < taps; t++)
+          if (is_used(scheme, t)) NAME(transpose)(block + t * LANES * LANES, turned + t * LANES * LANES);
+        block = turned;
+      }
       for (int r = 0; r < min(LANES, count - i); r++) {
-        UNROLL for (int t = 0; t < taps; t++) __builtin_prefetch(next + (t * LANES + r) * LANES, 0, 2);
+        UNROLL for (int t = 0; t < taps; t++)
+          if (is_used(scheme, t)) __builtin_prefetch(next + (t * LANES + r) * LANES, 0, 2);
         NAME(weight_patch)(
             scheme, block + r * LANES, s->is_transposed, u + j / strip * strip * count + (i + r) * strip + j % strip,
             apart);

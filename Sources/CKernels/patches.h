@@ -79,19 +79,34 @@ INLINE void NAME(output_patch)(
   else                                                                                                                 \
     PATCH(shorter(s), shorter(s), facts_of[s].points, __VA_ARGS__);
 
+// Rows become columns. Each turn of the loop shuffles two halves of the rows into each other, which moves the number of a
+// row, and then of its element, by one bit to the left.
+INLINE void NAME(transpose)(const float *rows, float *columns) {
+  VEC from[LANES], to[LANES];
+  UNROLL for (int i = 0; i < LANES; i++) from[i] = LOAD(rows + i * LANES);
+  UNROLL for (int bit = 1; bit < LANES; bit *= 2) {
+    UNROLL for (int i = 0; i < LANES / 2; i++) {
+      to[2 * i] = SHUFFLE_LOW(from[i], from[i + LANES / 2]);
+      to[2 * i + 1] = SHUFFLE_HIGH(from[i], from[i + LANES / 2]);
+    }
+    UNROLL for (int i = 0; i < LANES; i++) from[i] = to[i];
+  }
+  UNROLL for (int i = 0; i < LANES; i++) STORE(columns + i * LANES, from[i]);
+}
+
 // Transforms a weight, mirrored if asked for, of one input channel and a block of output channels.
 INLINE void NAME(weight_patch)(scheme s, const float *weight, int mirrored, float *points, long apart) {
   const int taps = facts_of[s].taps, count = facts_of[s].weights;
-  VEC half[4][6];
+  VEC half[MOST_TAPS][6];
   OPAQUE(points);
   UNROLL for (int i = 0; i < taps; i++) {
-    VEC d[4];
+    VEC d[MOST_TAPS];
     UNROLL for (int j = 0; j < taps; j++)
         d[j] = LOAD(weight + (mirrored ? taps * taps - 1 - (i * taps + j) : i * taps + j) * LANES * LANES);
     NAME(transform_weight)(s, d, half[i]);
   }
   UNROLL for (int j = 0; j < count; j++) {
-    VEC d[4], t[6];
+    VEC d[MOST_TAPS], t[6];
     UNROLL for (int i = 0; i < taps; i++) d[i] = half[i][j];
     NAME(transform_weight)(s, d, t);
     UNROLL for (int i = 0; i < count; i++, points += apart) STORE(points, t[i]);
@@ -101,16 +116,16 @@ INLINE void NAME(weight_patch)(scheme s, const float *weight, int mirrored, floa
 // The way back: the gradient of such a weight.
 INLINE void NAME(weight_gradient_patch)(scheme s, const float *points, long apart, float *d_weight, int adds) {
   const int taps = facts_of[s].taps, count = facts_of[s].weights;
-  VEC half[4][6];
+  VEC half[MOST_TAPS][6];
   OPAQUE(points);
   UNROLL for (int j = 0; j < count; j++) {
-    VEC d[6], t[4];
+    VEC d[6], t[MOST_TAPS];
     UNROLL for (int i = 0; i < count; i++, points += apart) d[i] = LOAD(points);
     NAME(transform_weight_gradient)(s, d, t);
     UNROLL for (int i = 0; i < taps; i++) half[i][j] = t[i];
   }
   UNROLL for (int i = 0; i < taps; i++) {
-    VEC t[4];
+    VEC t[MOST_TAPS];
     NAME(transform_weight_gradient)(s, half[i], t);
     UNROLL for (int j = 0; j < taps; j++) {
       float *const to = d_weight + (i * taps + j) * LANES * LANES;

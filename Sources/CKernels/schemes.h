@@ -37,7 +37,7 @@ typedef struct {
   int pads;
 } scheme_facts;
 
-enum { MOST_POINTS = 9, MOST_OUTPUTS = 8 };
+enum { MOST_POINTS = 9, MOST_OUTPUTS = 8, MOST_TAPS = 4 };
 
 static const scheme_facts facts_of[] = {
     [PIXEL] = {1, 1, 1, 1, 3, 1, 1, 1, 0}, [PAIR] = {2, 2, 2, 3, 3, 3, 1, 1, 0},  [F2] = {2, 4, 2, 4, 3, 4, 1, 1, 1},
@@ -56,6 +56,9 @@ static inline scheme scheme_of(const winograd_shape *s) {
   const int is_whole = s->padding == 1 && s->height == s->tile && s->width == s->tile;
   return !is_whole ? F2 : s->tile == 2 ? PAIR : PIXEL;
 }
+
+// Whether a tap of the weight, counted row by row, ever meets anything but padding.
+static inline int is_used(scheme s, int tap) { return s != PIXEL || tap == 4; }
 
 static inline int is_strided(scheme s) { return s >= DOWN3 && s <= UP4; }
 

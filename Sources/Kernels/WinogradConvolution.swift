@@ -20,16 +20,13 @@ final class WinogradConvolution: SummingPass {
     self.kind = kind
     hasBias = geometry.hasBias
     isWhole = geometry.isWholeTile && geometry.input.shape.height == tile
-    let isBackward = kind == .backwardData
-    shape = winograd_shape(geometry, tile: tile, isBackward: isBackward)
+    shape = winograd_shape(geometry, tile: tile, isBackward: kind == .backwardData)
     let tag =
-      switch (shape.block, isBackward) {
-      case (8, _) where geometry.isStem: dnnl_Ohwi8o
-      case (16, _) where geometry.isStem: dnnl_Ohwi16o
+      switch (shape.block, geometry.isStem) {
+      case (8, true): dnnl_Ohwi8o
       case (8, false): dnnl_OIhw8i8o
-      case (8, true): dnnl_OIhw8o8i
-      case (16, false): dnnl_OIhw16i16o
-      default: dnnl_OIhw16o16i
+      case (_, true): dnnl_Ohwi16o
+      case (_, false): dnnl_OIhw16i16o
       }
     weight = OneDNN.descriptor(geometry.weightShape, tag)
   }

@@ -114,8 +114,8 @@ typedef struct {
   int stride;
   /// m, 2 or 4; 1 for images of one pixel; 3 for the stem. With a stride of 2 it is 4, and the padding 1.
   int tile;
-  /// Whether this is the gradient's way: then inputs are the convolution's outputs, the padding is 2 - padding, and the
-  /// weight is [C/b, K/b, 3, 3, b of C, b of K], taken as its own mirror image.
+  /// Whether this is the gradient's way: then inputs are the convolution's outputs, C here and K its inputs, the padding is
+  /// 2 - padding, and the weight, [C/b, K/b, 3, 3, b of K, b of C] like the convolution's, is taken as its own mirror image.
   int is_transposed;
 } winograd_shape;
 
