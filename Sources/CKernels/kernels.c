@@ -70,6 +70,10 @@ void matrix_multiply(
   CHOOSE(multiply_all, block)(a, b, c, rows, columns, steps, adds);
 }
 
+void matrix_transpose(int block, const matrix *from, const matrix *to, ptrdiff_t rows, ptrdiff_t columns) {
+  CHOOSE(transpose_all, block)(from, to, rows, columns);
+}
+
 float fused_multiply_adds(int block, long count) { return CHOOSE(multiply_adds, block)(count); }
 
 void add_floats(int block, const float *a, const float *b, float *sum, ptrdiff_t count) {

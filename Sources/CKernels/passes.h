@@ -53,7 +53,7 @@ INLINE void NAME(transform_weights)(
       const float *const next = weight + NAME(weight_block)(s, next_input, next_output) * size;
       if (s->is_transposed) {
         for (int t = 0; t < taps; t++)
-          if (is_used(scheme, t)) NAME(transpose)(block + t * LANES * LANES, turned + t * LANES * LANES);
+          if (is_used(scheme, t)) NAME(transpose)(block + t * LANES * LANES, LANES, LANES, turned + t * LANES * LANES, LANES);
         block = turned;
       }
       for (int r = 0; r < min(LANES, count - i); r++) {

@@ -79,21 +79,6 @@ INLINE void NAME(output_patch)(
   else                                                                                                                 \
     PATCH(shorter(s), shorter(s), facts_of[s].points, __VA_ARGS__);
 
-// Rows become columns. Each turn of the loop shuffles two halves of the rows into each other, which moves the number of a
-// row, and then of its element, by one bit to the left.
-INLINE void NAME(transpose)(const float *rows, float *columns) {
-  VEC from[LANES], to[LANES];
-  UNROLL for (int i = 0; i < LANES; i++) from[i] = LOAD(rows + i * LANES);
-  UNROLL for (int bit = 1; bit < LANES; bit *= 2) {
-    UNROLL for (int i = 0; i < LANES / 2; i++) {
-      to[2 * i] = SHUFFLE_LOW(from[i], from[i + LANES / 2]);
-      to[2 * i + 1] = SHUFFLE_HIGH(from[i], from[i + LANES / 2]);
-    }
-    UNROLL for (int i = 0; i < LANES; i++) from[i] = to[i];
-  }
-  UNROLL for (int i = 0; i < LANES; i++) STORE(columns + i * LANES, from[i]);
-}
-
 // Transforms a weight, mirrored if asked for, of one input channel and a block of output channels.
 INLINE void NAME(weight_patch)(scheme s, const float *weight, int mirrored, float *points, long apart) {
   const int taps = facts_of[s].taps, count = facts_of[s].weights;

@@ -20,6 +20,7 @@ typedef double DOUBLES __attribute__((vector_size(8 * LANES), aligned(8), may_al
 #include "strided.h"
 #include "transforms.h"
 #include "products.h"
+#include "transposition.h"
 #include "patches.h"
 #include "passes.h"
 #include "gradient.h"

@@ -37,6 +37,19 @@ package struct Matrix {
       lastRowsApart: view.last_rows_apart)
   }
 
+  /// Writes the transpose, [columns, rows rounded up to whole blocks of channels], zero where this matrix ends.
+  ///
+  /// - Parameters:
+  ///   - columns: a multiple of the instruction set's block of channels.
+  ///   - transpose: overwritten, although its type says otherwise.
+  package func transpose(rows: Int, columns: Int, into transpose: Matrix) {
+    withUnsafePointer(to: view) { from in
+      withUnsafePointer(to: transpose.view) { to in
+        matrix_transpose(Int32(InstructionSet.channelBlock), from, to, rows, columns)
+      }
+    }
+  }
+
   /// Where strips hold an element.
   ///
   /// - Parameters:

@@ -67,22 +67,8 @@ final class LinearOperation: Operation, @unchecked Sendable {
   /// Turns the weight for the product with dy.
   func prepareBackward(_ parameters: UnsafePointer<Float>, _ context: KernelContext) {
     guard let backwardWeight else { return }
-    let (weight, width) = (parameters + weight.offset, Matrix.stripWidth)
-    // By squares, one strip wide, which stay in the first-level cache.
-    for output in stride(from: 0, to: outputs, by: width) {
-      let outputCount = min(width, outputs - output)
-      for feature in stride(from: 0, to: featureStride, by: width) {
-        let rowLength = min(width, featureStride - feature), count = min(width, features - feature)
-        let square = weight + Matrix.index(inStrips: features, outputs, row: feature, column: output)
-        let turned = backwardWeight + Matrix.index(inStrips: outputs, featureStride, row: output, column: feature)
-        for k in 0..<outputCount {
-          let row = turned + k * rowLength
-          for i in 0..<count { row[i] = square[i * outputCount + k] }
-          // The memory has held another segment's weights.
-          for i in count..<rowLength { row[i] = 0 }
-        }
-      }
-    }
+    Matrix(strips: parameters + weight.offset, rows: features, columns: outputs).transpose(
+      rows: features, columns: outputs, into: Matrix(strips: backwardWeight, rows: outputs, columns: featureStride))
   }
 
   /// y = x weight^T + bias

@@ -39,18 +39,38 @@ import Testing
     }
   }
 
+  /// Where strips hold an element, by the definition: [columns / width, rows, width], the last one as wide as it must be.
+  private func place(_ row: Int, _ column: Int, in rows: Int, _ columns: Int) -> Int {
+    let full = Self.block == 16 ? 64 : 16
+    let strip = column / full
+    return strip * rows * full + row * min(full, columns - strip * full) + column % full
+  }
+
+  /// Rows that fill no block end in zeros.
+  @Test(arguments: [1, 15, 16, 40, 64, 130], [1, 3, 4, 7]) func transpose(rows: Int, blocks: Int) {
+    let columns = blocks * Self.block
+    let padded = (rows + Self.block - 1) / Self.block * Self.block
+    let (strips, turned) = (buffer(rows * columns, 0), buffer(columns * padded, 1))
+    Matrix(strips: strips.start, rows: rows, columns: columns).transpose(
+      rows: rows, columns: columns, into: Matrix(strips: turned.start, rows: columns, columns: padded))
+    var isEqual = true
+    for r in 0..<padded {
+      for k in 0..<columns {
+        let expected = r < rows ? strips.start[place(r, k, in: rows, columns)] : 0
+        isEqual = isEqual && turned.start[place(k, r, in: columns, padded)] == expected
+      }
+    }
+    #expect(isEqual)
+  }
+
   /// Strips hold the same elements in another order, and give the same bits.
   @Test(arguments: [1, 3, 4, 7]) func strips(blocks: Int) {
     let (rows, inner, columns) = (11, 37, blocks * Self.block)
     let (a, b) = (buffer(rows * inner, 0), buffer(inner * columns, 1))
-    let full = Self.block == 16 ? 64 : 16
-    // Where the element is, by the definition: [columns / width, rows, width], the last strip as wide as it must be.
-    func place(_ height: Int, _ row: Int, _ column: Int) -> Int {
-      let strip = column / full
-      return strip * height * full + row * min(full, columns - strip * full) + column % full
-    }
     let strips = AlignedBuffer<Float>(count: inner * columns)
-    for p in 0..<inner { for k in 0..<columns { strips.start[place(inner, p, k)] = b.start[p * columns + k] } }
+    for p in 0..<inner {
+      for k in 0..<columns { strips.start[place(p, k, in: inner, columns)] = b.start[p * columns + k] }
+    }
     let (plain, striped) = (AlignedBuffer<Float>(count: rows * columns), AlignedBuffer<Float>(count: rows * columns))
     MatrixProduct.multiply(
       Matrix(a.start, stride: inner), Matrix(b.start, stride: columns), rows: rows, columns: columns, inner: inner,
@@ -61,7 +81,7 @@ import Testing
     var isEqual = true
     for r in 0..<rows {
       for k in 0..<columns {
-        isEqual = isEqual && striped.start[place(rows, r, k)] == plain.start[r * columns + k]
+        isEqual = isEqual && striped.start[place(r, k, in: rows, columns)] == plain.start[r * columns + k]
       }
     }
     #expect(isEqual)

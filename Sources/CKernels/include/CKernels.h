@@ -42,6 +42,11 @@ void matrix_multiply(
     int block, const matrix *a, const matrix *b, const matrix *c, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps,
     int adds);
 
+/// to = from^T; from is [rows, columns], to [columns, rows rounded up to whole blocks], zero where from ends.
+///
+/// `columns` is a multiple of `block`.
+void matrix_transpose(int block, const matrix *from, const matrix *to, ptrdiff_t rows, ptrdiff_t columns);
+
 /// Multiplies and adds `count` times 12 independent vectors of `block` Floats, in registers: the processor's peak.
 /// Returns a sum that depends on all of them.
 float fused_multiply_adds(int block, long count);
