@@ -38,23 +38,18 @@ INLINE void NAME(multiply_points)(
   }
 }
 
-// Puts the gradients of a chunk's weights to a panel, or adds them to what is there.
+// Adds the gradients of a chunk's weights to a panel to the last of so many sums, that to the one before it, and so on to the
+// first, where they are put.
 INLINE void NAME(put_gradients)(
-    scheme scheme, const gradient_blocking *k, const float *u, int count, int panel, weight_blocks to, int adds) {
+    scheme scheme, const gradient_blocking *k, const float *u, int count, int panel, const weight_blocks *sums,
+    int addends) {
   const long row = (long)facts_of[scheme].taps * facts_of[scheme].taps * LANES;
   for (int j = 0; j < panel; j += LANES)
-    for (int r = 0; r < count; r++)
-      NAME(weight_gradient_patch)(
-          scheme, u + (long)r * k->panel + j, k->weight_apart,
-          to.start + ((j / LANES * to.apart + r / LANES) * row + r % LANES) * LANES, adds);
-}
-
-INLINE void NAME(add_gradients)(scheme scheme, int count, int panel, weight_blocks from, weight_blocks to) {
-  const long size = (long)facts_of[scheme].taps * facts_of[scheme].taps * LANES * LANES;
-  for (int j = 0; j < panel / LANES; j++)
-    for (long i = 0; i < count / LANES * size; i += LANES) {
-      float *const sum = to.start + j * to.apart * size + i;
-      STORE(sum, LOAD(sum) + LOAD(from.start + j * from.apart * size + i));
+    for (int r = 0; r < count; r++) {
+      float *places[MOST_SUMS];
+      for (int n = 0; n < max(1, addends); n++)
+        places[n] = sums[n].start + ((j / LANES * sums[n].apart + r / LANES) * row + r % LANES) * LANES;
+      NAME(weight_gradient_patch)(scheme, u + (long)r * k->panel + j, k->weight_apart, places, addends);
     }
 }
 
@@ -102,9 +97,10 @@ INLINE void NAME(backward_weights_tiles)(
       const int panel = (int)min(k.panel, outputs - o);
       for (int c = 0; c < inputs; c += k.chunk) {
         const int channels = (int)min(k.chunk, inputs - c);
-        const weight_blocks whole = {
-            d_weight + NAME(weight_block)(s, c, o) * taps * LANES * LANES, padded_inputs(s) / LANES};
-#define SUM(DEPTH) ((DEPTH) ? (weight_blocks){later + ((DEPTH) - 1) * later_apart, k.chunk / LANES} : whole)
+        weight_blocks sums[MOST_SUMS] = {
+            {d_weight + NAME(weight_block)(s, c, o) * taps * LANES * LANES, padded_inputs(s) / LANES}};
+        for (int n = 1; n < MOST_SUMS; n++)
+          sums[n] = (weight_blocks){later + (n - 1) * later_apart, k.chunk / LANES};
         int depth = 0;
         for (int n = 0; n < count; n++) {
           const long begin = tiles_per_sample * summands[n].start;
@@ -112,13 +108,11 @@ INLINE void NAME(backward_weights_tiles)(
               scheme, s, &k, &lists[n], v + c * k.tiles + begin * k.chunk, w + o * k.tiles + begin * k.panel, u,
               channels, panel, first > 0, &g, first + k.tiles, x);
           if (!is_last) continue;
-          const int merges = summands[n].merges;
-          if (merges == 0) depth++;
-          NAME(put_gradients)(scheme, &k, u, channels, panel, SUM(depth - 1), merges > 0 || (adds && n == 0));
-          for (int m = 1; m < merges; m++, depth--)
-            NAME(add_gradients)(scheme, channels, panel, SUM(depth - 1), SUM(depth - 2));
+          depth -= summands[n].merges;
+          NAME(put_gradients)(
+              scheme, &k, u, channels, panel, sums + depth, summands[n].merges + (adds && n == 0));
+          depth++;
         }
-#undef SUM
       }
     }
   }

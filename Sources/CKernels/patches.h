@@ -98,8 +98,9 @@ INLINE void NAME(weight_patch)(scheme s, const float *weight, int mirrored, floa
   }
 }
 
-// The way back: the gradient of such a weight.
-INLINE void NAME(weight_gradient_patch)(scheme s, const float *points, long apart, float *d_weight, int adds) {
+// The way back: the gradient of such a weight. It is added to the last of so many sums, that to the one before it, and so on
+// to the first, where it is put.
+INLINE void NAME(weight_gradient_patch)(scheme s, const float *points, long apart, float *const *sums, int addends) {
   const int taps = facts_of[s].taps, count = facts_of[s].weights;
   VEC half[MOST_TAPS][6];
   OPAQUE(points);
@@ -113,8 +114,10 @@ INLINE void NAME(weight_gradient_patch)(scheme s, const float *points, long apar
     VEC t[MOST_TAPS];
     NAME(transform_weight_gradient)(s, half[i], t);
     UNROLL for (int j = 0; j < taps; j++) {
-      float *const to = d_weight + (i * taps + j) * LANES * LANES;
-      STORE(to, adds ? LOAD(to) + t[j] : t[j]);
+      const long tap = (i * taps + j) * LANES * LANES;
+      VEC sum = t[j];
+      UNROLL for (int n = MOST_SUMS - 1; n >= 0; n--) if (n < addends) sum = LOAD(sums[n] + tap) + sum;
+      STORE(sums[0] + tap, sum);
     }
   }
 }
