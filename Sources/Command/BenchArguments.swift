@@ -33,8 +33,9 @@ struct BenchArguments: ParsableArguments {
     return options
   }
 
+  /// A batch of noise: memory is the model's, not that of samples nobody looks at.
   func data() throws -> Dataset {
-    try Dataset.load("random", path: nil, shape: shape.shape, classCount: classes, seed: 0)
+    try .random(shape: shape.shape, classCount: classes, count: max(1, batchSize), seed: 0)
   }
 
   /// What all ranks must have been given alike.

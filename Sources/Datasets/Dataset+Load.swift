@@ -7,12 +7,18 @@ extension Dataset {
   /// The numbers of classes that are believed: a label beyond is damage.
   static let classCounts = 1...1_000_000
 
+  static func check(classCount: Int) throws {
+    guard classCounts.contains(classCount) else {
+      throw LockstepError("the number of classes must be in \(classCounts), not \(classCount)")
+    }
+  }
+
   /// Loads a data set by name and checks it whole.
   ///
   /// | name | what it is | path |
   /// |---|---|---|
   /// | `glyphs` | digits drawn from `seed`, [1, 28, 28] | - |
-  /// | `random` | noise drawn from `seed`, of the given shape and number of classes | - |
+  /// | `random` | 2,048 samples of noise drawn from `seed`, of the given shape and number of classes | - |
   /// | `mnist`, `fashion-mnist` | IDX files, plain or .gz | their folder |
   /// | `cifar10`, `cifar100` | the binary version | its folder, or the one around it |
   /// | `tensors` | arrays x and y, and x_test and y_test if there are any | a safetensors file |
@@ -27,13 +33,16 @@ extension Dataset {
     if let path, ["glyphs", "random"].contains(name) {
       throw LockstepError("\(name) is made, not read: it has no use for --data \(path)")
     }
-    if let classCount, !classCounts.contains(classCount) {
-      throw LockstepError("the number of classes must be in \(classCounts), not \(classCount)")
-    }
+    if let classCount { try check(classCount: classCount) }
     let dataset =
       switch name {
       case "glyphs": glyphs(seed: seed)
-      case "random": try random(shape: shape, classCount: classCount, seed: seed)
+      case "random":
+        if let shape, let classCount {
+          try random(shape: shape, classCount: classCount, seed: seed)
+        } else {
+          throw LockstepError("random needs the shape of a sample and the number of classes")
+        }
       case "mnist":
         try mnist(
           name: name, folder: path, source: "https://ossci-datasets.s3.amazonaws.com/mnist",

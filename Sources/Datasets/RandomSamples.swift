@@ -2,21 +2,18 @@ import Dispatch
 import Tensors
 
 extension Dataset {
-  /// 2,048 training samples of noise with random labels, for measuring and testing.
+  /// Training samples of noise with random labels, for measuring and testing.
   ///
   /// Values have mean 0 and variance 1: the sum of a random word's four bytes, nearly normal (Irwin and Hall's
   /// distribution). At most 32 MiB are stored: of large samples there are fewer different ones, which repeat together
   /// with their labels, so that even these can be learned by heart.
   ///
-  /// - Throws: `LockstepError` if the shape or the number of classes is missing.
-  static func random(shape: SampleShape?, classCount: Int?, seed: UInt64) throws -> Dataset {
-    guard let shape, let classCount else {
-      throw LockstepError("random needs the shape of a sample and the number of classes")
+  /// - Throws: `LockstepError` if the shape or the number of classes makes no sense.
+  package static func random(shape: SampleShape, classCount: Int, count: Int = 2_048, seed: UInt64) throws -> Dataset {
+    try check(classCount: classCount)
+    guard shape.channels > 0, shape.height > 0, shape.width > 0 else {
+      throw LockstepError("random cannot make samples \(shape): every extent must be above 0")
     }
-    guard shape.channels > 0, shape.height > 0, shape.width > 0, classCount > 0 else {
-      throw LockstepError("random cannot make samples \(shape) of \(classCount) classes: every extent must be above 0")
-    }
-    let count = 2_048
     let storedCount = min(count, max(1, (1 << 23) / shape.count))
     let values: [Float] = filledConcurrently(count: storedCount, each: shape.count) { sample, values in
       var random = KeyedRandom(seed: seed, .data, 0, sample)

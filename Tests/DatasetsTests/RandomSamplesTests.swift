@@ -32,6 +32,14 @@ import Testing
     #expect((0..<2_048 - stored).allSatisfy { train.labels[$0] == train.labels[$0 + stored] })
   }
 
+  @Test func fewerSamplesAreTheFirstOfThem() throws {
+    let shape = SampleShape(channels: 3, height: 7, width: 5)
+    let all = try random(shape, classCount: 7)
+    let few = try Dataset.random(shape: shape, classCount: 7, count: 3, seed: 1)
+    #expect(few.train.count == 3)
+    #expect((0..<3).allSatisfy { few.train.floats($0) == all.train.floats($0) })
+  }
+
   @Test func missingOptionsAreNamed() {
     expectError("random needs the shape") { try random(nil, classCount: 10) }
     expectError("random needs the shape") { try random(.features(3), classCount: nil) }
