@@ -38,8 +38,8 @@ INLINE void NAME(multiply_points)(
   }
 }
 
-// Adds the gradients of a chunk's weights to a panel to the last of so many sums, that to the one before it, and so on to the
-// first, where they are put.
+// Adds the gradients of a chunk's weights to a panel to the last of so many sums, that to the one before it, and so on to
+// the first, where they are put.
 INLINE void NAME(put_gradients)(
     scheme scheme, const gradient_blocking *k, const float *u, int count, int panel, const weight_blocks *sums,
     int addends) {

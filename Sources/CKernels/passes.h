@@ -36,6 +36,13 @@ INLINE long NAME(weight_block)(const winograd_shape *s, int input, int output) {
   return s->is_transposed ? in * (s->outputs / LANES) + out : out * (padded_inputs(s) / LANES) + in;
 }
 
+// One of the weight's blocks, each of its taps' matrices transposed.
+INLINE void NAME(transpose_taps)(scheme scheme, const float *block, float *turned) {
+  const long square = LANES * LANES;
+  for (int t = 0; t < facts_of[scheme].taps * facts_of[scheme].taps; t++)
+    if (is_used(scheme, t)) NAME(transpose)(block + t * square, LANES, LANES, turned + t * square, LANES);
+}
+
 // A chunk's weights to a panel, as [points, panel / strip, count, strip]. Block by block, as they lie in memory, and the
 // next one on its way into the cache: a call with few tiles waits for little else.
 INLINE void NAME(transform_weights)(
@@ -52,8 +59,7 @@ INLINE void NAME(transform_weights)(
       const int next_output = is_last ? output + j + LANES : output + j;
       const float *const next = weight + NAME(weight_block)(s, next_input, next_output) * size;
       if (s->is_transposed) {
-        for (int t = 0; t < taps; t++)
-          if (is_used(scheme, t)) NAME(transpose)(block + t * LANES * LANES, LANES, LANES, turned + t * LANES * LANES, LANES);
+        NAME(transpose_taps)(scheme, block, turned);
         block = turned;
       }
       for (int r = 0; r < min(LANES, count - i); r++) {

@@ -98,8 +98,8 @@ INLINE void NAME(weight_patch)(scheme s, const float *weight, int mirrored, floa
   }
 }
 
-// The way back: the gradient of such a weight. It is added to the last of so many sums, that to the one before it, and so on
-// to the first, where it is put.
+// The way back: the gradient of such a weight. It is added to the last of so many sums, that to the one before it, and so
+// on to the first, where it is put.
 INLINE void NAME(weight_gradient_patch)(scheme s, const float *points, long apart, float *const *sums, int addends) {
   const int taps = facts_of[s].taps, count = facts_of[s].weights;
   VEC half[MOST_TAPS][6];

@@ -1,7 +1,7 @@
 // Rows become columns.
 
-// A square, of whose rows some may be missing: zeros in their place. Each turn of the loop shuffles two halves of the rows
-// into each other, which moves the number of a row, and then of its element, by one bit to the left.
+// A square, of whose rows some may be missing: zeros in their place. Each turn of the loop shuffles two halves of the
+// rows into each other, which moves the number of a row, and then of its element, by one bit to the left.
 INLINE void NAME(transpose)(const float *rows, long rows_apart, long count, float *columns, long columns_apart) {
   VEC from[LANES], to[LANES];
   UNROLL for (int i = 0; i < LANES; i++) from[i] = i < count ? LOAD(rows + i * rows_apart) : (VEC){0};
