@@ -89,7 +89,8 @@ let package = Package(
       name: "ExperimentsTests",
       dependencies: ["Collectives", "Datasets", "Experiments", "Layers", "Support", "Tensors", "Training"],
       swiftSettings: settings),
-    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Support", "Tensors"], swiftSettings: settings),
+    .testTarget(
+      name: "KernelsTests", dependencies: ["Collectives", "Kernels", "Support", "Tensors"], swiftSettings: settings),
     .testTarget(
       name: "LayersTests", dependencies: ["Collectives", "Kernels", "Layers", "Models", "Support", "Tensors"],
       exclude: ["Oracles"], swiftSettings: settings),

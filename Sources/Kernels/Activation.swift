@@ -20,7 +20,7 @@ package final class ActivationKernel: Sendable {
     _ x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, count: Int, _ context: KernelContext
   ) {
     if function == .relu { return Elementwise.rectify(x, y: y, count: count) }
-    context.run(forwards.value(for: count) { passes(count).forward }, x, y)
+    forwards.with(count, make: { passes(count).forward }) { context.run($0, x, y) }
   }
 
   /// dx = dy * f'(x), from y alone, for `count` elements.
@@ -29,7 +29,7 @@ package final class ActivationKernel: Sendable {
     _ context: KernelContext
   ) {
     if function == .relu { return Elementwise.rectifyGradient(dy, where: y, dz: dx, count: count) }
-    context.run(backwards.value(for: count) { passes(count).backward }, dy, y, dx)
+    backwards.with(count, make: { passes(count).backward }) { context.run($0, dy, y, dx) }
   }
 
   private func passes(_ count: Int) -> (forward: Primitive, backward: Primitive) {

@@ -42,7 +42,9 @@ final class DirectConvolution: ConvolutionPass {
   /// oneDNN may block its loops by the number of samples.
   var takesAnyCount: Bool { false }
 
-  func implementation(samples: Int) -> String { primitive(samples).implementation }
+  func implementation(samples: Int) -> String {
+    primitives.with(samples, make: { make(samples) }) { $0.implementation }
+  }
 
   func run(
     x: Stored, weight: UnsafePointer<Float>, y: Stored, bias: UnsafePointer<Float>?,
@@ -74,7 +76,7 @@ final class DirectConvolution: ConvolutionPass {
     let innerY = outer.output == inner.output ? y : UnsafePointer(context.area(1, samples * inner.output.sampleStride))
     if innerX != x, kind != .backwardData { copy(x, outer.input, innerX, inner.input, samples, context) }
     if innerY != y, kind != .forward { copy(y, outer.output, innerY, inner.output, samples, context) }
-    context.run(primitive(samples), innerX, weight, innerY, bias)
+    primitives.with(samples, make: { make(samples) }) { context.run($0, innerX, weight, innerY, bias) }
     if kind == .backwardWeights, let bias {
       // oneDNN writes the channels; the padding's gradient is ours to keep at 0.
       let channels = outer.output.shape.channels
@@ -89,32 +91,30 @@ final class DirectConvolution: ConvolutionPass {
     _ source: UnsafePointer<Float>, _ from: ActivationLayout, _ destination: UnsafePointer<Float>,
     _ to: ActivationLayout, _ samples: Int, _ context: KernelContext
   ) {
-    let primitive = copies.value(for: Copy(source: from, destination: to, samples: samples)) {
-      Reorder.primitive(from: from, to: to, samples: samples)
-    }
-    context.run(primitive, source, destination)
+    copies.with(
+      Copy(source: from, destination: to, samples: samples),
+      make: { Reorder.primitive(from: from, to: to, samples: samples) }
+    ) { context.run($0, source, destination) }
   }
 
-  private func primitive(_ samples: Int) -> Primitive {
-    primitives.value(for: samples) {
-      let descriptor = inner.descriptor(kind, samples: samples, weight: weight)
-      let x = OneDNN.descriptor(inner.input, samples: samples)
-      let y = OneDNN.descriptor(inner.output, samples: samples)
-      let bias = OneDNN.descriptor(vector: inner.output.shape.channels)
-      var arguments: [(kind: Int32, layout: dnnl_memory_desc_t)]
-      switch kind {
-      case .forward:
-        arguments = [(DNNL_ARG_SRC, x), (DNNL_ARG_WEIGHTS, weight), (DNNL_ARG_DST, y), (DNNL_ARG_BIAS, bias)]
-      case .backwardData:
-        arguments = [(DNNL_ARG_DIFF_SRC, x), (DNNL_ARG_WEIGHTS, weight), (DNNL_ARG_DIFF_DST, y)]
-      case .backwardWeights:
-        arguments = [
-          (DNNL_ARG_SRC, x), (DNNL_ARG_DIFF_WEIGHTS, weight), (DNNL_ARG_DIFF_DST, y), (DNNL_ARG_DIFF_BIAS, bias),
-        ]
-      }
-      if !inner.hasBias, arguments.count == 4 { arguments.removeLast() }
-      return Primitive(descriptor, arguments)
+  private func make(_ samples: Int) -> Primitive {
+    let descriptor = inner.descriptor(kind, samples: samples, weight: weight)
+    let x = OneDNN.descriptor(inner.input, samples: samples)
+    let y = OneDNN.descriptor(inner.output, samples: samples)
+    let bias = OneDNN.descriptor(vector: inner.output.shape.channels)
+    var arguments: [(kind: Int32, layout: dnnl_memory_desc_t)]
+    switch kind {
+    case .forward:
+      arguments = [(DNNL_ARG_SRC, x), (DNNL_ARG_WEIGHTS, weight), (DNNL_ARG_DST, y), (DNNL_ARG_BIAS, bias)]
+    case .backwardData:
+      arguments = [(DNNL_ARG_DIFF_SRC, x), (DNNL_ARG_WEIGHTS, weight), (DNNL_ARG_DIFF_DST, y)]
+    case .backwardWeights:
+      arguments = [
+        (DNNL_ARG_SRC, x), (DNNL_ARG_DIFF_WEIGHTS, weight), (DNNL_ARG_DIFF_DST, y), (DNNL_ARG_DIFF_BIAS, bias),
+      ]
     }
+    if !inner.hasBias, arguments.count == 4 { arguments.removeLast() }
+    return Primitive(descriptor, arguments)
   }
 }
 

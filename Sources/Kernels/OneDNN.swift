@@ -216,19 +216,3 @@ package final class KernelContext: @unchecked Sendable {
     return binding
   }
 }
-
-/// Values made once per key, by whichever worker asks first.
-package final class Cache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-  private let values = Locked<[Key: Value]>([:])
-
-  package init() {}
-
-  package func value(for key: Key, make: () -> Value) -> Value {
-    values.withLock { values in
-      if let value = values[key] { return value }
-      let value = make()
-      values[key] = value
-      return value
-    }
-  }
-}

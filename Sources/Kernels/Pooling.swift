@@ -45,17 +45,15 @@ package final class AveragePoolingKernel: Sendable {
   package func forward(
     _ x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, samples: Int, _ context: KernelContext
   ) {
-    context.run(passes(samples).forward, x, y)
+    passes.with(samples, make: { make(samples) }) { context.run($0.forward, x, y) }
   }
 
   /// dx = dy spread over the mean's elements.
   package func backward(
     _ dy: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>, samples: Int, _ context: KernelContext
   ) {
-    context.run(passes(samples).backward, dy, dx)
+    passes.with(samples, make: { make(samples) }) { context.run($0.backward, dy, dx) }
   }
-
-  private func passes(_ samples: Int) -> Passes { passes.value(for: samples) { make(samples) } }
 
   private func make(_ samples: Int) -> Passes {
     var x = OneDNN.descriptor(geometry.input, samples: samples)

@@ -110,15 +110,18 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
   /// The batch's statistics take the way of the gradients. With several groups they are averaged; a group's are counted
   /// in its first shard.
   func finishBackward(_ worker: Worker) {
+    addUp(norm.runningMean, worker) { $0.mean }
+    addUp(norm.runningVariance, worker) { $0.unbiasedVariance }
+  }
+
+  private func addUp(
+    _ statistic: Parameter, _ worker: Worker, _ values: (BatchNormCoefficients) -> UnsafeMutablePointer<Float>
+  ) {
     let weight = 1 / Float(worker.route.partition.groups(statistics).groups.count)
-    for (statistic, values) in [
-      (norm.runningMean, \BatchNormCoefficients.mean), (norm.runningVariance, \.unbiasedVariance),
-    ] {
-      worker.addUpShards(statistic) { shard, gradient in
-        for group in worker.groups(statistics, startingIn: shard) {
-          let value = norm.coefficients(worker, group: group)[keyPath: values]
-          for c in 0..<norm.channels { gradient[c] += weight * value[c] }
-        }
+    worker.addUpShards(statistic) { shard, gradient in
+      for group in worker.groups(statistics, startingIn: shard) {
+        let value = values(norm.coefficients(worker, group: group))
+        for c in 0..<norm.channels { gradient[c] += weight * value[c] }
       }
     }
   }

@@ -74,7 +74,9 @@ final class LinearOperation: Operation, @unchecked Sendable {
   /// y = x weight^T + bias
   func forward(_ slice: Slice) {
     let y = slice[output]
-    if let bias { Elementwise.fillRows(y, with: slice.parameter(bias), rows: slice.count, count: outputs) }
+    if let offset = bias?.offset {
+      Elementwise.fillRows(y, with: slice.worker.parameters + offset, rows: slice.count, count: outputs)
+    }
     MatrixProduct.multiply(
       Matrix(slice[inputs[0]], stride: xStride),
       Matrix(strips: slice.parameter(weight), rows: features, columns: outputs),
@@ -93,10 +95,11 @@ final class LinearOperation: Operation, @unchecked Sendable {
         inner: piece.count, adds: piece.place.adds,
         into: Matrix(strips: gradients + weight.offset, rows: features, columns: outputs))
       slice.merge(piece.place, weight)
-      if let bias {
+      if let bias = bias?.range {
         Elementwise.addRows(
-          dy, rows: piece.count, stride: outputs, to: gradients + bias.offset, count: outputs, adds: piece.place.adds)
-        slice.merge(piece.place, bias)
+          dy, rows: piece.count, stride: outputs, to: gradients + bias.lowerBound, count: outputs,
+          adds: piece.place.adds)
+        slice.owner.merge(piece.place, bias)
       }
     }
   }

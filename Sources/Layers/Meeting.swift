@@ -31,7 +31,7 @@ package struct SumColumns: Sendable {
 
 /// The end of a segment: all operations there that need a sum over workers get it by one all-reduce.
 package struct Meeting: Sendable {
-  private let participants: [any MeetingParticipant]
+  private let participants: SharedArray<any MeetingParticipant>
   private let sums: GroupSums
 
   /// The meetings of the participants, one for each kind of statistics among them.
@@ -44,7 +44,7 @@ package struct Meeting: Sendable {
   }
 
   private init(_ statistics: Statistics, _ participants: [any MeetingParticipant], _ target: CompileTarget) {
-    self.participants = participants
+    self.participants = SharedArray(participants)
     let width = participants.reduce(0) { $0 + $1.sumCount }
     sums = GroupSums(statistics, width: width, target)
     var column = 0
@@ -66,6 +66,6 @@ package struct Meeting: Sendable {
   /// Sums up and lets the participants go on.
   package func meet(_ worker: Worker) throws {
     try sums.allReduce(worker)
-    for participant in participants { participant.receive(worker) }
+    participants.forEach { $0.receive(worker) }
   }
 }

@@ -14,18 +14,16 @@ final class Relayout: Operation, @unchecked Sendable {
   }
 
   func forward(_ slice: Slice) {
-    let primitive = forwards.value(for: slice.count) {
-      Reorder.primitive(from: inputs[0].layout, to: logicalOutput, samples: slice.count)
-    }
-    slice.kernels.run(primitive, slice[inputs[0]], slice[output])
+    forwards.with(
+      slice.count, make: { Reorder.primitive(from: inputs[0].layout, to: logicalOutput, samples: slice.count) }
+    ) { slice.kernels.run($0, slice[inputs[0]], slice[output]) }
   }
 
   func backward(_ slice: Slice) {
     guard let dx = slice.inputGradient(self, 0) else { return }
-    let primitive = backwards.value(for: slice.count) {
-      Reorder.primitive(from: logicalOutput, to: inputs[0].layout, samples: slice.count)
-    }
-    slice.kernels.run(primitive, slice.gradient(output), dx)
+    backwards.with(
+      slice.count, make: { Reorder.primitive(from: logicalOutput, to: inputs[0].layout, samples: slice.count) }
+    ) { slice.kernels.run($0, slice.gradient(output), dx) }
   }
 
   /// A flattened image is a plain image to the copy.

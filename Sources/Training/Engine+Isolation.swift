@@ -33,9 +33,9 @@ extension Engine {
       let worker = workers[index]
       var record = StepProfile.Record(operations: count)
       var number = 0
-      for (segmentNumber, segment) in plan.segments.enumerated() {
-        let slices = worker.route.segments[segmentNumber].slices.filter { $0.count > 0 }
-        placeGradients(ofSegment: segmentNumber, worker)
+      for segment in plan.segments {
+        let slices = worker.route.segments[segment.number].slices.filter { $0.count > 0 }
+        placeGradients(of: segment, worker)
         for operation in segment.operations {
           let forward = isolation.seconds(slices) { operation.forward($0) }
           record.forward[number] = forward
@@ -54,7 +54,8 @@ extension Engine {
         if !segment.parameters.isEmpty {
           record.update += isolation.seconds(Array(slices.prefix(1))) { _ in
             exchange.apply(
-              segment: segmentNumber, parameters.start, optimizer, learningRate: 0, batches: batchesTracked + 1, worker)
+              segment: segment.number, parameters.start, optimizer, learningRate: 0, batches: batchesTracked + 1, worker
+            )
           }
         }
       }

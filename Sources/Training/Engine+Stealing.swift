@@ -1,6 +1,7 @@
 import Collectives
 import Kernels
 import Layers
+import Tensors
 
 /// Workers take over each other's slices, because cores are not equally fast: they are of several kinds, or shared with others.
 ///
@@ -15,37 +16,39 @@ extension Engine {
   ///   - compute: computes a slice.
   /// - Returns: the slices that others took, by their numbers; they are done.
   func computeSlices(
-    ofSegment number: Int, _ worker: Worker, _ meetings: [Meeting], reading inputs: KeptInputs, mostStolen: Int,
-    _ compute: (Slice) -> Void
+    of segment: Plan.Segment, _ worker: Worker, _ meetings: SharedArray<Meeting>, reading inputs: KeptInputs,
+    mostStolen: Int, _ compute: (Slice) -> Void
   ) throws -> Range<Int> {
-    let (route, queue) = (worker.route.segments[number], queues[worker.index])
-    queue.open(count: route.slices.count, stealable: min(route.stealable.count, mostStolen))
-    while let index = queue.next() {
-      inputs.readAhead(of: route.slices, behind: index)
-      compute(route.slices[index])
-    }
-    worker.kernels.ahead.forget()
-    // From the next one on, so that not all of them come to the same.
-    for offset in workers.indices.dropFirst() {
-      let victim = (worker.index + offset) % workers.count
-      while let index = queue.steal(from: queues[victim]) {
-        let slice = workers[victim].route.segments[number].stealable(index).stolen(by: worker)
-        for meeting in meetings { meeting.open(slice) }
-        compute(slice)
-        queues[victim].giveBack()
+    let route = worker.route.segments[segment.number]
+    return try queues.with(worker.index) { queue in
+      queue.open(count: route.slices.count, stealable: min(route.stealable.count, mostStolen))
+      while let index = queue.next() {
+        inputs.readAhead(of: route.slices, behind: index)
+        compute(route.slices[index])
       }
+      worker.kernels.ahead.forget()
+      // From the next one on, so that not all of them come to the same.
+      for offset in workers.indices.dropFirst() {
+        let victim = (worker.index + offset) % workers.count
+        while let index = queues.with(victim, { queue.steal(from: $0) }) {
+          let slice = workers[victim].route.segments[segment.number].stealable(index).stolen(by: worker)
+          meetings.forEach { $0.open(slice) }
+          compute(slice)
+          queues.with(victim) { $0.giveBack() }
+        }
+      }
+      let stolen = try queue.stolen(of: route.slices.count, worker.barrier)
+      for index in stolen {
+        meetings.forEach { $0.add(route.stealable(index), to: route.slices[index]) }
+      }
+      return stolen
     }
-    let stolen = try queue.stolen(of: route.slices.count, worker.barrier)
-    for index in stolen {
-      for meeting in meetings { meeting.add(route.stealable(index), to: route.slices[index]) }
-    }
-    return stolen
   }
 
   /// Adds the parameter gradients of stolen slices to those of their shards: of all the segment's parameters, although those
   /// that are known for shards as a whole are only put there later, by `finishBackward`.
-  func addGradients(ofStolen slices: Range<Int>, segment number: Int, _ worker: Worker) {
-    let (route, parameters) = (worker.route.segments[number], plan.segments[number].parameters)
+  func addGradients(ofStolen slices: Range<Int>, _ segment: Plan.Segment, _ worker: Worker) {
+    let (route, parameters) = (worker.route.segments[segment.number], segment.parameters)
     for index in slices {
       for (stolen, piece) in zip(route.stealable(index).pieces, route.slices[index].pieces) {
         let from = worker.gradients(stolen.place) + parameters.lowerBound

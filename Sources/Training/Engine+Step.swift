@@ -54,8 +54,8 @@ extension Engine {
       try worker.barrier.wait()
     }
     var number = 0
-    for segment in plan.segments {
-      for operation in segment.operations {
+    plan.segments.forEach { segment in
+      segment.operations.forEach { operation in
         if number % workers.count == worker.index {
           operation.prepare(worker.parameters, worker.mode, worker.kernels)
         }
@@ -68,9 +68,14 @@ extension Engine {
 
   /// Derives what a segment's backward pass needs from the parameters, each worker for some of the operations.
   private func prepareBackward(_ number: Int, _ worker: Worker) {
-    for (index, operation) in plan.segments[number].operations.enumerated()
-    where index % workers.count == worker.index && operation.backwardWeightCount > 0 {
-      operation.prepareBackward(worker.parameters, worker.kernels)
+    plan.segments.with(number) { segment in
+      var index = 0
+      segment.operations.forEach { operation in
+        if index % workers.count == worker.index, operation.backwardWeightCount > 0 {
+          operation.prepareBackward(worker.parameters, worker.kernels)
+        }
+        index += 1
+      }
     }
     observer?.finished(.preparation, worker: worker.index)
   }
@@ -79,25 +84,34 @@ extension Engine {
   ///
   /// - Parameter inspect: called after each operation, to look for what went wrong.
   func forward(_ worker: Worker, inspect: ((any Operation, Slice) -> Void)? = nil) throws {
-    for (number, segment) in plan.segments.enumerated() {
+    try plan.segments.forEach { segment in
       // Evaluation looks at no batch statistics, only at the loss, where the last segment ends.
-      let meets = worker.mode == .training || number == plan.segments.count - 1
-      let meetings = meets ? segment.forwardMeetings : []
-      for meeting in meetings { meeting.open(worker) }
-      _ = try computeSlices(
-        ofSegment: number, worker, meetings, reading: segment.forwardInputs, mostStolen: Route.mostStolen
-      ) { slice in
-        if slice.count > 0 { forward(slice, segment, inspect) }
+      if worker.mode == .training || segment.number == plan.segments.count - 1 {
+        try forward(worker, segment, segment.forwardMeetings, inspect)
+      } else {
+        try forward(worker, segment, [], inspect)
       }
-      observer?.finished(.waiting, worker: worker.index)
-      for meeting in meetings { try meeting.meet(worker) }
-      observer?.finished(.meeting, worker: worker.index)
     }
+  }
+
+  private func forward(
+    _ worker: Worker, _ segment: Plan.Segment, _ meetings: SharedArray<Meeting>,
+    _ inspect: ((any Operation, Slice) -> Void)?
+  ) throws {
+    meetings.forEach { $0.open(worker) }
+    _ = try computeSlices(
+      of: segment, worker, meetings, reading: segment.forwardInputs, mostStolen: Route.mostStolen
+    ) { slice in
+      if slice.count > 0 { forward(slice, segment, inspect) }
+    }
+    observer?.finished(.waiting, worker: worker.index)
+    try meetings.forEach { try $0.meet(worker) }
+    observer?.finished(.meeting, worker: worker.index)
   }
 
   private func forward(_ slice: Slice, _ segment: Plan.Segment, _ inspect: ((any Operation, Slice) -> Void)?) {
     convert(segment, slice) { $0.expandInputs(slice) }
-    for operation in segment.operations {
+    segment.operations.forEach { operation in
       operation.forward(slice)
       observer?.finished(.forward(operation), worker: slice.worker.index)
       inspect?(operation, slice)
@@ -107,29 +121,30 @@ extension Engine {
 
   /// The same segments in reverse; nothing reads a segment's parameters after its turn, so that they are updated at once.
   private func backward(_ worker: Worker, _ optimizer: SGD, learningRate: Float) throws {
-    for (number, segment) in plan.segments.enumerated().reversed() {
-      placeGradients(ofSegment: number, worker)
-      for meeting in segment.backwardMeetings { meeting.open(worker) }
-      if number > 0 { prepareBackward(number - 1, worker) }
+    try plan.segments.forEachReversed { segment in
+      placeGradients(of: segment, worker)
+      segment.backwardMeetings.forEach { $0.open(worker) }
+      if segment.number > 0 { prepareBackward(segment.number - 1, worker) }
       let stolen = try computeSlices(
-        ofSegment: number, worker, segment.backwardMeetings, reading: segment.backwardInputs,
+        of: segment, worker, segment.backwardMeetings, reading: segment.backwardInputs,
         mostStolen: segment.mostStolenBackward
       ) { slice in
         if slice.count > 0 { backward(slice, segment) } else { zeroGradients(slice, segment) }
       }
       observer?.finished(.waiting, worker: worker.index)
-      addGradients(ofStolen: stolen, segment: number, worker)
+      addGradients(ofStolen: stolen, segment, worker)
       observer?.finished(.addition, worker: worker.index)
-      for meeting in segment.backwardMeetings { try meeting.meet(worker) }
+      try segment.backwardMeetings.forEach { try $0.meet(worker) }
       observer?.finished(.meeting, worker: worker.index)
-      for operation in segment.operations { operation.finishBackward(worker) }
+      segment.operations.forEach { $0.finishBackward(worker) }
       observer?.finished(.addition, worker: worker.index)
       // The next segment's weights are ready when all have come, and this one's gradients complete.
       try worker.barrier.wait()
       observer?.finished(.waiting, worker: worker.index)
-      if segment.parameters.isEmpty { continue }
+      if segment.parameters.isEmpty { return }
       try exchange.update(
-        segment: number, parameters.start, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
+        segment: segment.number, parameters.start, optimizer, learningRate: learningRate, batches: batchesTracked + 1,
+        worker)
       observer?.finished(.update, worker: worker.index)
     }
   }
@@ -137,12 +152,12 @@ extension Engine {
   private func backward(_ slice: Slice, _ segment: Plan.Segment) {
     let worker = slice.worker.index
     convert(segment, slice) { $0.expandForBackward(slice) }
-    for operation in segment.recomputed {
+    segment.recomputed.forEach { operation in
       operation.forward(slice)
       observer?.finished(.again(operation), worker: worker)
       convert(segment, slice) { $0.roundOutput(of: operation, slice) }
     }
-    for differentiated in segment.differentiated.reversed() {
+    segment.differentiated.forEachReversed { differentiated in
       let operation = differentiated.operation
       convert(segment, slice) { $0.roundOutputGradient(of: operation, slice) }
       operation.backward(slice)

@@ -51,7 +51,7 @@ package final class Engine: @unchecked Sendable {
   let team: WorkerTeam
   let workers: [Worker]
   /// Each worker's slices, for whoever computes them.
-  let queues: [StealingQueue]
+  let queues: SharedArray<StealingQueue>
   let exchange: GradientExchange
   let optimizer: SGD
   /// In bf16, the parameters as operations see them.
@@ -98,7 +98,7 @@ package final class Engine: @unchecked Sendable {
       worker.gradientScratch = memory.gradientScratch
       return worker
     }
-    queues = workers.map { _ in StealingQueue() }
+    queues = SharedArray(workers.map { _ in StealingQueue() })
     self.communicator = communicator
     self.grid = grid
     self.shards = shards
@@ -170,15 +170,15 @@ package final class Engine: @unchecked Sendable {
 
   /// Where the gradients of a segment's shards are put together: the worker's nodes first, then scratch, then those of stolen
   /// slices.
-  func placeGradients(ofSegment number: Int, _ worker: Worker) {
-    let (route, parameters) = (worker.route.segments[number], plan.segments[number].parameters)
+  func placeGradients(of segment: Plan.Segment, _ worker: Worker) {
+    let (route, parameters) = (worker.route.segments[segment.number], segment.parameters)
     worker.shardPlaces = route.shards
     let nodes = exchange.shardSums[worker.index].nodes.count
     for slot in worker.gradientSlots.indices {
       // Scratch has room for one segment; seen from the flat array's start it begins before it.
       worker.gradientSlots[slot] =
         slot < nodes
-        ? exchange.node(route.isReversed ? nodes - 1 - slot : slot, worker: worker.index, segment: number)
+        ? exchange.node(route.isReversed ? nodes - 1 - slot : slot, worker: worker.index, segment: segment.number)
         : memories[worker.index].segmentScratch(slot - nodes, parameters.count) - parameters.lowerBound
     }
   }

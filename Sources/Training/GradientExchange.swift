@@ -22,6 +22,7 @@ final class GradientExchange: @unchecked Sendable {
   private let rankSum: SumSchedule
   /// How the nodes of all ranks add up to the total.
   private let ranks: TreePartition
+  private let tree: ShardTree
   private let communicator: any Communicator
   private let spansMachines: Bool
   /// Whether other workers read what one updates. Known here, because workers that asked the communicator at the same time
@@ -29,8 +30,8 @@ final class GradientExchange: @unchecked Sendable {
   private let isShared: Bool
   /// The nodes of each rank of this machine.
   private let nodeCounts: [Int]
-  /// Of each segment, once there is memory for them.
-  private var gradients: [Gradients] = []
+  /// By worker of this rank.
+  private let shares: SharedArray<Share>
   private var memory: GradientMemory?
   /// The roots of other machines' ranks: their part of this rank's slice of a segment.
   private let received: AlignedBuffer<Float>
@@ -46,22 +47,34 @@ final class GradientExchange: @unchecked Sendable {
     let velocities: Int
   }
 
-  /// A segment's gradients, addressed from where the flat array would start.
-  private final class Gradients {
-    /// The arrays of this rank's nodes, by worker.
-    let nodes: [[UnsafeMutablePointer<Float>]]
-    /// The same in a row.
-    let ownSources: [UnsafePointer<Float>]
-    /// What is added up to the total of this rank's slice: the nodes of its workers, or the roots of all ranks.
-    let sources: [UnsafePointer<Float>]
-    /// Those among the sources that a worker has not written, by worker.
-    let others: [[UnsafeMutablePointer<Float>]]
+  /// A worker's share of the update.
+  private final class Share {
+    /// Of each segment, once there is memory for gradients.
+    var parts: [Part] = []
+  }
 
-    init(nodes: [[UnsafeMutablePointer<Float>]], sources: [UnsafeMutablePointer<Float>]) {
-      self.nodes = nodes
-      ownSources = nodes.joined().map { UnsafePointer($0) }
+  /// A worker's part of a segment's update. Arrays are addressed from where the flat array would start.
+  private final class Part {
+    /// The parameters that the worker updates, and their velocities.
+    let range: Range<Int>
+    let velocities: UnsafeMutablePointer<Float>
+    /// The arrays of the worker's own nodes, and of all workers' of this rank.
+    let nodes: [UnsafeMutablePointer<Float>]
+    let rankNodes: [UnsafePointer<Float>]
+    /// What adds up to the total, the rank's nodes or the roots of all ranks, and how.
+    let sources: [UnsafePointer<Float>]
+    let schedule: SumSchedule
+    /// Those among the sources that the worker has not written.
+    let others: [UnsafeMutablePointer<Float>]
+
+    init(
+      range: Range<Int>, velocities: UnsafeMutablePointer<Float>, nodes: [UnsafeMutablePointer<Float>],
+      rankNodes: [UnsafeMutablePointer<Float>], sources: [UnsafeMutablePointer<Float>], _ schedule: SumSchedule
+    ) {
+      (self.range, self.velocities, self.nodes, self.schedule) = (range, velocities, nodes, schedule)
+      self.rankNodes = rankNodes.map { UnsafePointer($0) }
       self.sources = sources.map { UnsafePointer($0) }
-      others = nodes.map { own in sources.filter { !own.contains($0) } }
+      others = sources.filter { !nodes.contains($0) }
     }
   }
 
@@ -86,29 +99,39 @@ final class GradientExchange: @unchecked Sendable {
     let shardSums = shardSums(ofRank: rank)
     rankSum = SumSchedule(tree, shardSums.flatMap(\.nodes))
     layout = plan.parameters.map { UpdatedRange($0) }
-    (self.communicator, self.ranks, self.shardSums) = (communicator, ranks, shardSums)
+    shares = SharedArray(shardSums.map { _ in Share() })
+    (self.communicator, self.tree, self.ranks, self.shardSums) = (communicator, tree, ranks, shardSums)
   }
 
   /// Finds memory for gradients, if there is none yet; called by all ranks, by the thread that meets the others.
   func shareMemory() throws {
     guard memory == nil else { return }
     let memory = try GradientMemory(segments.map(\.range), nodeCounts: nodeCounts, communicator)
-    gradients = segments.enumerated().map { number, segment in
-      var own = memory.arrays(ofRank: communicator.rank, segment: number)![...]
-      let nodes = shardSums.map { sum in
-        defer { own = own.dropFirst(sum.nodes.count) }
-        return Array(own.prefix(sum.nodes.count))
-      }
-      guard communicator.size > 1 else { return Gradients(nodes: nodes, sources: Array(nodes.joined())) }
-      let slice = segment.slices[communicator.rank]
-      let roots = ranks.roots.enumerated().flatMap { rank, roots in
-        let first = ranks.firstRoot(of: rank)
-        return memory.arrays(ofRank: rank, segment: number).map { Array($0.prefix(roots.count)) }
-          ?? roots.indices.map { received.start + (first + $0) * slice.count - slice.lowerBound }
-      }
-      return Gradients(nodes: nodes, sources: roots)
+    for worker in shardSums.indices {
+      shares[worker].parts = segments.indices.map { part(ofWorker: worker, memory, segment: $0) }
     }
     self.memory = memory
+  }
+
+  /// Made for each worker anew: workers that counted references to the same arrays would wait for each other.
+  private func part(ofWorker worker: Int, _ memory: GradientMemory, segment number: Int) -> Part {
+    let slice = segments[number].slices[communicator.rank]
+    let rankNodes = memory.arrays(ofRank: communicator.rank, segment: number)!
+    let first = shardSums[..<worker].reduce(0) { $0 + $1.nodes.count }
+    let nodes = rankNodes[first..<first + shardSums[worker].nodes.count]
+    func part(_ sources: [UnsafeMutablePointer<Float>], _ sums: [Range<Int>]) -> Part {
+      Part(
+        range: Self.slice(worker, of: shardSums.count, slice),
+        velocities: velocities.start + (segments[number].velocities - slice.lowerBound), nodes: Array(nodes),
+        rankNodes: rankNodes, sources: sources, SumSchedule(tree, sums))
+    }
+    guard communicator.size > 1 else { return part(rankNodes, shardSums.flatMap(\.nodes)) }
+    let roots = ranks.roots.enumerated().flatMap { rank, roots in
+      let first = ranks.firstRoot(of: rank)
+      return memory.arrays(ofRank: rank, segment: number).map { Array($0.prefix(roots.count)) }
+        ?? roots.indices.map { received.start + (first + $0) * slice.count - slice.lowerBound }
+    }
+    return part(roots, Array(ranks.roots.joined()))
   }
 
   /// Part `index` of `count` parts of a run, cut at cache lines.
@@ -119,7 +142,7 @@ final class GradientExchange: @unchecked Sendable {
 
   /// The array of one of a worker's nodes for a segment's gradients, from where the flat array would start.
   func node(_ slot: Int, worker: Int, segment number: Int) -> UnsafeMutablePointer<Float> {
-    gradients[number].nodes[worker][slot]
+    shares.with(worker) { $0.parts[number].nodes[slot] }
   }
 
   // MARK: - The update
@@ -143,19 +166,14 @@ final class GradientExchange: @unchecked Sendable {
     segment number: Int, _ parameters: UnsafeMutablePointer<Float>, _ optimizer: SGD, learningRate: Float,
     batches: Int, _ worker: Worker
   ) {
-    let segment = segments[number]
-    let slice = segment.slices[communicator.rank]
-    let velocities = velocities.start + (segment.velocities - slice.lowerBound)
-    let mine = Self.slice(worker.index, of: worker.grid.threads, slice)
-    let schedule = communicator.size == 1 ? rankSum : ranks.schedule
-    let others = gradients[number].others[worker.index]
-    TreeSum.fold(schedule, gradients[number].sources, mine) { _, offset, sums in
+    let part = shares.with(worker.index) { $0.parts[number] }
+    TreeSum.fold(part.schedule, part.sources, part.range) { _, offset, sums in
       optimizer.update(
-        parameters, sums, velocities + offset, at: offset, layout, learningRate: learningRate, batches: batches,
+        parameters, sums, part.velocities + offset, at: offset, layout, learningRate: learningRate, batches: batches,
         isShared: isShared)
       // Whoever writes here next finds the lines in one cache: where two had read them, that would take up to four times
       // as long.
-      for array in others { (array + offset).update(from: sums.baseAddress!, count: sums.count) }
+      for array in part.others { (array + offset).update(from: sums.baseAddress!, count: sums.count) }
     }
     if isShared { SGDUpdate.finish() }
   }
@@ -179,7 +197,7 @@ final class GradientExchange: @unchecked Sendable {
   /// Adds the nodes of this rank's workers up to the rank's, in the first of the arrays, each worker a part of them.
   private func joinWorkers(segment number: Int, _ worker: Worker) throws {
     guard worker.grid.threads > 1 else { return }
-    let nodes = gradients[number].ownSources
+    let nodes = shares.with(worker.index) { $0.parts[number].rankNodes }
     // In place: every source of a chunk has been read when the chunk's sums are written.
     let mine = Self.slice(worker.index, of: worker.grid.threads, segments[number].range)
     TreeSum.fold(rankSum, nodes, mine) { root, offset, sums in
@@ -193,8 +211,8 @@ final class GradientExchange: @unchecked Sendable {
     try communicator.machineBarrier()
     guard spansMachines else { return }
     try communicator.exchangeSlices(
-      of: Array(gradients[number].ownSources.prefix(rankSum.results.count)), ranks, slices: segments[number].slices,
-      received: received.start)
+      of: Array(shares[0].parts[number].rankNodes.prefix(rankSum.results.count)), ranks,
+      slices: segments[number].slices, received: received.start)
   }
 
   // MARK: - The optimizer's state, between steps

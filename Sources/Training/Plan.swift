@@ -9,15 +9,16 @@ import Tensors
 package struct Plan: Sendable {
   /// A stretch of the network that needs nothing from other shards.
   ///
-  /// A class, because workers pass it on in every step: one reference to count, not one per array.
+  /// A class, because workers pass it on in every step, without counting references to what is in it.
   package final class Segment: Sendable {
-    package let operations: [any Operation]
+    package let number: Int
+    package let operations: SharedArray<any Operation>
     /// Those with a backward pass: all but what lies before the first learned parameter.
-    package let differentiated: [Differentiated]
+    package let differentiated: SharedArray<Differentiated>
     /// The operations whose outputs the backward pass computes again.
-    package let recomputed: [any Operation]
-    package let forwardMeetings: [Meeting]
-    package let backwardMeetings: [Meeting]
+    package let recomputed: SharedArray<any Operation>
+    package let forwardMeetings: SharedArray<Meeting>
+    package let backwardMeetings: SharedArray<Meeting>
     /// The most samples of one kernel call.
     package let sliceSize: Int
     /// Its parameters' place in the flat array.
@@ -28,17 +29,18 @@ package struct Plan: Sendable {
     package let backwardInputs: KeptInputs
 
     fileprivate init(
-      _ operations: [any Operation], differentiated: [any Operation], recomputed: [any Operation],
+      _ number: Int, _ operations: [any Operation], differentiated: [any Operation], recomputed: [any Operation],
       inputs: (forward: KeptInputs, backward: KeptInputs), conversions: Conversions?, sliceSize: Int,
       parameters: Range<Int>, _ target: CompileTarget
     ) {
-      func meetings(_ operations: [any Operation], forward: Bool) -> [Meeting] {
+      func meetings(_ operations: [any Operation], forward: Bool) -> SharedArray<Meeting> {
         let participants = operations.compactMap { $0 as? any MeetingParticipant }
-        return Meeting.meetings(of: participants.filter { $0.meetsForward == forward }, target)
+        return SharedArray(Meeting.meetings(of: participants.filter { $0.meetsForward == forward }, target))
       }
-      self.operations = operations
-      self.differentiated = differentiated.map(Differentiated.init)
-      self.recomputed = recomputed
+      self.number = number
+      self.operations = SharedArray(operations)
+      self.differentiated = SharedArray(differentiated.map(Differentiated.init))
+      self.recomputed = SharedArray(recomputed)
       forwardMeetings = meetings(operations, forward: true)
       backwardMeetings = meetings(differentiated, forward: false)
       self.conversions = conversions
@@ -62,7 +64,7 @@ package struct Plan: Sendable {
   }
 
   package let network: Network
-  package let segments: [Segment]
+  package let segments: SharedArray<Segment>
   package let memory: ActivationMemory
   /// Parameters in the order of their places.
   package let parameters: [Parameter]
@@ -106,12 +108,13 @@ package struct Plan: Sendable {
       }
       segments.append(
         Segment(
-          operations, differentiated: liveness.differentiated(in: number), recomputed: liveness.recomputed(in: number),
+          number, operations, differentiated: liveness.differentiated(in: number),
+          recomputed: liveness.recomputed(in: number),
           inputs: KeptInputs.inputs(of: number, liveness, precision),
           conversions: precision == .bfloat16 ? Conversions(liveness, segment: number) : nil,
           sliceSize: sliceSizes[number], parameters: start..<offset, targets[number]))
     }
-    self.segments = segments
+    self.segments = SharedArray(segments)
     self.parameters = parameters
     parameterCount = offset
     memory = ActivationMemory(
