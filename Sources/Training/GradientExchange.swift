@@ -178,10 +178,11 @@ final class GradientExchange: @unchecked Sendable {
     if isShared { SGDUpdate.finish() }
   }
 
-  /// Completes the parameters on every machine; called by every worker when all segments are updated.
+  /// Completes the parameters on every machine; called by every worker when all segments are updated, at the end of a step,
+  /// where the workers of a rank meet anyway.
   func gatherParameters(_ parameters: UnsafeMutablePointer<Float>, _ worker: Worker) throws {
-    try worker.barrier.wait()
     guard communicator.size > 1 else { return }
+    try worker.barrier.wait()
     if worker.index == 0 {
       try communicator.machineBarrier()
       if spansMachines {
@@ -191,7 +192,6 @@ final class GradientExchange: @unchecked Sendable {
         try communicator.machineBarrier()
       }
     }
-    try worker.barrier.wait()
   }
 
   /// Adds the nodes of this rank's workers up to the rank's, in the first of the arrays, each worker a part of them.
