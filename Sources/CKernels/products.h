@@ -1,8 +1,8 @@
 // Matrix products: C = A B, or C += A B, where A's element (r, p) is a[r * rows_apart + p * steps_apart],
 // and B's and C's columns lie in strips.
 
-// Some rows and vectors of C, in registers. Eight chains of additions are the fewest that hide an addition's latency. Lets
-// what is read next come into the second-level cache, a vector per step.
+// Some rows and vectors of C, in registers. Eight chains of additions are the fewest that hide an addition's latency.
+// Lets what is read next come into the second-level cache, a vector per step.
 INLINE void NAME(product)(
     int rows, int vectors, const float *a, long rows_apart, long steps_apart, const float *b, long b_stride, float *c,
     long c_stride, long steps, int adds, const float *next) {
@@ -60,8 +60,8 @@ INLINE void NAME(multiply_strip)(
 #undef ROWS
 }
 
-// In strips of `width` columns. While the rows go by a strip, the next one comes into the cache, and behind the last one
-// `next`; unless that is null, where all of B is in a cache.
+// In strips of `width` columns. While the rows go by a strip, the next one comes into the cache, and after the last one
+// `next`; nothing does if that is null.
 INLINE void NAME(multiply_strips)(
     const float *a, long rows_apart, long steps_apart, long width, const float *b, long b_strips_apart, long b_stride,
     float *c, long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds, const float *next) {
@@ -83,6 +83,7 @@ INLINE void NAME(multiply_strips)(
     }
 }
 
+// B is in a cache.
 FUNCTION void NAME(multiply)(
     const float *a, long rows_apart, long steps_apart, long width, const float *b, long b_strips_apart, long b_stride,
     float *c, long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds) {
@@ -91,7 +92,7 @@ FUNCTION void NAME(multiply)(
       adds, 0);
 }
 
-// In passes: a strip of B stays in the nearest caches while the rows go by.
+// In passes: a strip of B stays in the nearest caches while the rows go by. What comes in behind the last one is not used.
 INLINE void NAME(multiply_passes)(
     const matrix *a, const matrix *b, const matrix *c, long rows, long columns, long steps, int adds, int reads_ahead) {
   const long pass = MATRIX_PASS, width = matrix_strip(LANES), strips = columns / width, whole = strips * width;

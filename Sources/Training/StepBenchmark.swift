@@ -52,6 +52,9 @@ public struct StepBenchmark: Sendable {
       for _ in 0..<(try Self.warmUpSteps(engine, like: try (0..<2).map { _ in try seconds() })) { _ = try seconds() }
       for round in 0..<rounds {
         let count = steps * (round + 1) / rounds - steps * round / rounds
+        // A rank that is done with its kernels first would wait for the others in the first step, where all share their
+        // parameters anew.
+        if round > 0 { _ = try seconds() }
         times += try (0..<count).map { _ in try seconds() }
         profiles += try (0..<max(1, count / 2)).map { _ in try Self.profiledStep(engine, batch) }
         // Kernels by themselves need room to keep the parameters in.
