@@ -74,6 +74,7 @@ final class LinearOperation: Operation, @unchecked Sendable {
   /// y = x weight^T + bias
   func forward(_ slice: Slice) {
     let y = slice[output]
+    // The bias itself, bound here, would count a reference; all workers would wait for each other.
     if let offset = bias?.offset {
       Elementwise.fillRows(y, with: slice.worker.parameters + offset, rows: slice.count, count: outputs)
     }

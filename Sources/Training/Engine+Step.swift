@@ -85,7 +85,8 @@ extension Engine {
   /// - Parameter inspect: called after each operation, to look for what went wrong.
   func forward(_ worker: Worker, inspect: ((any Operation, Slice) -> Void)? = nil) throws {
     try plan.segments.forEach { segment in
-      // Evaluation looks at no batch statistics, only at the loss, where the last segment ends.
+      // Evaluation looks at no batch statistics, only at the loss, where the last segment ends. Two calls, because a variable
+      // that holds one array or the other would count references.
       if worker.mode == .training || segment.number == plan.segments.count - 1 {
         try forward(worker, segment, segment.forwardMeetings, inspect)
       } else {
