@@ -1,4 +1,3 @@
-import CPlatform
 import Foundation
 import Synchronization
 
@@ -12,19 +11,6 @@ package struct PoisonedBarrier: Error {}
 /// program's, get on where there is none. A thread that fails poisons the barrier; all that wait or come later throw
 /// instead of waiting forever.
 package final class Barrier: Sendable {
-  /// How long a waiting thread stays awake.
-  package enum Patience: Sendable {
-    /// There is a CPU for every thread.
-    case dedicated
-    /// Threads outnumber CPUs: whoever stays awake keeps another from arriving.
-    case oversubscribed
-
-    /// Looks some 10 ns apart.
-    var spins: Int { self == .dedicated ? 2_000 : 20 }
-    /// Looks with a yield between them.
-    var yields: Int { self == .dedicated ? 5_000 : 20 }
-  }
-
   private let count: Int
   private let patience: Patience
   private let arrived = Atomic<Int>(0)
@@ -50,7 +36,7 @@ package final class Barrier: Sendable {
       generation.add(1, ordering: .sequentiallyConsistent)
       wakeSleepers()
     } else {
-      look(atMost: patience.spins + patience.yields) { isOpen(mine) }
+      patience.look { isOpen(mine) }
       if !isOpen(mine) { sleep(until: mine) }
     }
     if poisoned.load(ordering: .acquiring) { throw PoisonedBarrier() }
@@ -60,18 +46,8 @@ package final class Barrier: Sendable {
   ///
   /// - Throws: `PoisonedBarrier` if a thread has failed.
   package func wait(until condition: () -> Bool) throws(PoisonedBarrier) {
-    func isOver() -> Bool { condition() || poisoned.load(ordering: .acquiring) }
-    look(atMost: patience.spins + patience.yields, until: isOver)
-    while !isOver() { usleep(50) }
+    patience.wait { condition() || poisoned.load(ordering: .acquiring) }
     if poisoned.load(ordering: .acquiring) { throw PoisonedBarrier() }
-  }
-
-  private func look(atMost count: Int, until condition: () -> Bool) {
-    var looks = 0
-    while looks < count, !condition() {
-      if looks < patience.spins { platform_spin_hint() } else { sched_yield() }
-      looks += 1
-    }
   }
 
   /// Lets every waiting thread, and every one that comes, throw `PoisonedBarrier`.

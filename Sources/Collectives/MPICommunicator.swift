@@ -29,7 +29,8 @@ public final class MPICommunicator: Communicator {
   private let handle: MPIHandle
   /// The ranks of this machine.
   private let local: MPIHandle
-  private let sharesMemory: Bool
+  /// Where the machine's ranks meet; nil for one that shares no memory.
+  private let meeting: MachineMeeting?
 
   /// Whether this process was started by an MPI launcher (Open MPI's, or one that speaks PMI or PMIx, such as srun).
   public static var isLaunched: Bool {
@@ -65,7 +66,7 @@ public final class MPICommunicator: Communicator {
     localSize = try local.number(MPI_Comm_size, "MPI_Comm_size")
     let machines = try handle.ranksByMachine(local)
     self.machines = machines
-    sharesMemory = !machines.contains([rank])
+    meeting = try machines.contains([rank]) ? nil : MachineMeeting(local)
   }
 
   /// Leaves the job; every rank must call it. The corresponding C function is `MPI_Finalize`.
@@ -74,19 +75,13 @@ public final class MPICommunicator: Communicator {
   /// The corresponding C function is `MPI_Barrier`.
   public func barrier() throws { try check(MPI_Barrier(handle.communicator), "MPI_Barrier") }
 
-  /// The corresponding C function is `MPI_Barrier`, on the machine's ranks.
-  public func machineBarrier() throws {
-    if sharesMemory { try check(MPI_Barrier(local.communicator), "MPI_Barrier") }
-  }
+  public func machineBarrier() throws { meeting?.meet() }
 
   /// The corresponding C function is `MPI_Win_allocate_shared`; but that of Open MPI 4 puts the memory into `/dev/shm`, where
   /// containers have little room.
   public func share(bytes: Int) throws -> SharedMemory {
-    guard sharesMemory else { return SharedMemory([AlignedBuffer<UInt8>(count: bytes)]) }
-    guard let pages = try local.sharedPages(bytes: bytes) else {
-      throw LockstepError("the ranks of this machine cannot share memory: one of them could not get \(bytes) bytes")
-    }
-    return SharedMemory(pages)
+    guard !machines.contains([rank]) else { return SharedMemory([AlignedBuffer<UInt8>(count: bytes)]) }
+    return try local.sharedMemory(bytes: bytes)
   }
 
   /// The corresponding C functions are `MPI_Ibarrier` and `MPI_Test`.
@@ -124,9 +119,12 @@ public final class MPICommunicator: Communicator {
     }
   }
 
-  /// The corresponding C function is `MPI_Allgatherv`, in place.
+  /// The corresponding C function is `MPI_Allgatherv`, in place; ranks of one machine take the memory that they share.
   public func allGather(_ bytes: UnsafeMutableRawBufferPointer, counts: [Int]) throws {
     invariant(counts.count == size && counts.reduce(0, +) == bytes.count, "allGather's parts do not fill its buffer")
+    if let meeting, machines.count == 1, counts.allSatisfy({ $0 <= MachineMeeting.capacity }) {
+      return meeting.allGather(bytes, counts: counts)
+    }
     var offsets: [Int] = []
     var offset = 0
     for count in counts {
@@ -164,5 +162,15 @@ public final class MPICommunicator: Communicator {
       throw LockstepError("a message of \(count) bytes is beyond MPI's limit of \(Int32.max); use more ranks")
     }
     return count
+  }
+}
+
+extension MachineMeeting {
+  /// The meeting of a machine's ranks, which all make it.
+  fileprivate convenience init(_ local: MPIHandle) throws {
+    let size = try local.number(MPI_Comm_size, "MPI_Comm_size")
+    self.init(
+      try local.sharedMemory(bytes: Self.regionBytes), index: try local.number(MPI_Comm_rank, "MPI_Comm_rank"),
+      patience: size > ProcessInfo.processInfo.processorCount ? .oversubscribed : .dedicated)
   }
 }

@@ -43,8 +43,16 @@ struct MPIHandle: @unchecked Sendable {
     }
   }
 
+  /// Memory of which each of the ranks gives `bytes`; an error on all of them if there is none to be had.
+  func sharedMemory(bytes: Int) throws -> SharedMemory {
+    guard let pages = try sharedPages(bytes: bytes) else {
+      throw LockstepError("the ranks of this machine cannot share memory: one of them could not get \(bytes) bytes")
+    }
+    return SharedMemory(pages)
+  }
+
   /// Pages of each of the ranks, mapped by all of them; nil on all of them if one has failed.
-  func sharedPages(bytes: Int) throws -> [SharedPages]? {
+  private func sharedPages(bytes: Int) throws -> [SharedPages]? {
     let rank = try number(MPI_Comm_rank, "MPI_Comm_rank")
     let mine = SharedPages(count: bytes)
     let addresses = try gathered(mine?.address ?? SharedPages.Address())
