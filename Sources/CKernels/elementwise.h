@@ -25,3 +25,11 @@ FUNCTION void NAME(update)(
     parameter[i] -= rate * (s->nesterov ? g + momentum * velocity[i] : velocity[i]);
   }
 }
+
+// A vector at a time, which a call of sqrt is not.
+FUNCTION void NAME(roots)(double *x, double added, long count) {
+  for (long i = 0; i < count; i += LANES) {
+    DOUBLES *const at = (DOUBLES *)(x + i);
+    *at = 1 / __builtin_elementwise_sqrt(*at + added);
+  }
+}

@@ -70,14 +70,19 @@ void matrix_multiply(
   CHOOSE(multiply_all, block)(a, b, c, rows, columns, steps, adds);
 }
 
-void matrix_transpose(int block, const matrix *from, const matrix *to, ptrdiff_t rows, ptrdiff_t columns) {
-  CHOOSE(transpose_all, block)(from, to, rows, columns);
+void matrix_transpose(
+    int block, const matrix *from, const matrix *to, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t first, ptrdiff_t end) {
+  CHOOSE(transpose_some, block)(from, to, rows, columns, first, end);
 }
 
 float fused_multiply_adds(int block, long count) { return CHOOSE(multiply_adds, block)(count); }
 
 void add_floats(int block, const float *a, const float *b, float *sum, ptrdiff_t count) {
   CHOOSE(add, block)(a, b, sum, count);
+}
+
+void reciprocal_roots(int block, double *x, double added, ptrdiff_t count) {
+  CHOOSE(roots, block)(x, added, count);
 }
 
 void sgd_finish(void) {

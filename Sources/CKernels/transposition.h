@@ -22,10 +22,11 @@ INLINE float *NAME(element)(const matrix *m, long columns, long row, long column
   return m->start + strip * m->strips_apart + row * *apart + column % width;
 }
 
-FUNCTION void NAME(transpose_all)(const matrix *from, const matrix *to, long rows, long columns) {
+FUNCTION void NAME(transpose_some)(
+    const matrix *from, const matrix *to, long rows, long columns, long first, long end) {
   const long padded = (rows + LANES - 1) / LANES * LANES;
   for (long column = 0; column < columns; column += LANES)
-    for (long row = 0; row < rows; row += LANES) {
+    for (long row = first; row < end; row += LANES) {
       long rows_apart, columns_apart;
       const float *const square = NAME(element)(from, columns, row, column, &rows_apart);
       float *const turned = NAME(element)(to, padded, column, row, &columns_apart);

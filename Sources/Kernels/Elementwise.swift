@@ -8,6 +8,13 @@ package enum Elementwise {
     add_floats(Int32(InstructionSet.channelBlock), sum, x, sum, count)
   }
 
+  /// x = 1 / sqrt(x + added).
+  ///
+  /// - Parameter count: whole blocks of channels.
+  package static func reciprocalRoots(_ x: UnsafeMutablePointer<Double>, adding added: Double, count: Int) {
+    reciprocal_roots(Int32(InstructionSet.channelBlock), x, added, count)
+  }
+
   /// Puts zeros into the padding of channels, where other kernels rely on them.
   package static func clearPadding(_ y: UnsafeMutablePointer<Float>, _ layout: ActivationLayout, samples: Int) {
     let used = layout.shape.channels % layout.block

@@ -42,10 +42,14 @@ package struct Matrix {
   /// - Parameters:
   ///   - columns: a multiple of the instruction set's block of channels.
   ///   - transpose: overwritten, although its type says otherwise.
-  package func transpose(rows: Int, columns: Int, into transpose: Matrix) {
+  ///   - share: which of the blocks of rows to write.
+  package func transpose(rows: Int, columns: Int, into transpose: Matrix, _ share: Share) {
+    let block = InstructionSet.channelBlock
+    let blocks = share.range(of: (rows + block - 1) / block)
     withUnsafePointer(to: view) { from in
       withUnsafePointer(to: transpose.view) { to in
-        matrix_transpose(Int32(InstructionSet.channelBlock), from, to, rows, columns)
+        matrix_transpose(
+          Int32(block), from, to, rows, columns, blocks.lowerBound * block, min(blocks.upperBound * block, rows))
       }
     }
   }

@@ -78,18 +78,20 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
   /// mean = sum(x) / n,   variance = sum(x^2) / n - mean^2
   func receive(_ worker: Worker) {
     for group in moments.groups(worker) {
-      let total = moments.total(worker, group: group)
-      let coefficients = norm.coefficients(worker, group: group)
-      let n = Double(norm.count(group, worker))
+      let (n, k) = (Double(norm.count(group, worker)), norm.coefficients(worker, group: group))
+      let sums = moments.total(worker, group: group)
+      let squares = sums + norm.channels
+      // Found once, so that the loop takes vectors of channels.
+      let (means, variances, unbiased) = (k.mean, k.variance, k.unbiasedVariance)
       for c in 0..<norm.channels {
-        let mean = total[c] / n
-        var variance = total[norm.channels + c] / n - mean * mean
+        let mean = sums[c] / n
+        let variance = squares[c] / n - mean * mean
+        means[c] = Float(mean)
         // What remains below Double's resolution of the squares is rounding: the channel is constant.
-        if variance < mean * mean * 0x1p-50 { variance = 0 }
-        coefficients.set(c, mean: mean, variance: variance, epsilon: norm.layer.epsilon)
-        coefficients.unbiasedVariance[c] = Float(variance * n / (n - 1))
+        variances[c] = variance < mean * mean * 0x1p-50 ? 0 : variance
+        unbiased[c] = Float(variances[c] * n / (n - 1))
       }
-      norm.applyAffine(worker.parameters, coefficients)
+      norm.deriveFactors(k, worker.parameters)
     }
   }
 
@@ -204,12 +206,13 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
   func receive(_ worker: Worker) {
     if statistics == .frozen { return }
     for group in gradientSums.groups(worker) {
-      let total = gradientSums.total(worker, group: group)
-      let k = norm.coefficients(worker, group: group)
-      let n = Double(norm.count(group, worker))
+      let (n, k) = (Double(norm.count(group, worker)), norm.coefficients(worker, group: group))
+      let sums = gradientSums.total(worker, group: group)
+      let products = sums + norm.channels
+      let (means, slopes, rstds) = (k.meanGradient, k.slope, k.rstd)
       for c in 0..<norm.channels {
-        k.meanGradient[c] = Float(total[c] / n)
-        k.slope[c] = Float(k.rstd[c] * k.rstd[c] * total[norm.channels + c] / n)
+        means[c] = Float(sums[c] / n)
+        slopes[c] = Float(rstds[c] * rstds[c] * products[c] / n)
       }
     }
   }

@@ -61,23 +61,24 @@ final class BatchNormState: @unchecked Sendable {
     batch[worker.index][group - worker.route.groups[kind].lowerBound]
   }
 
-  /// scale = weight * rstd, and the bias.
-  func applyAffine(_ parameters: UnsafePointer<Float>, _ k: BatchNormCoefficients) {
-    let (weight, bias) = (affine.map { parameters + $0.weight.offset }, affine.map { parameters + $0.bias.offset })
-    for c in 0..<channels {
-      k.scale[c] = Float(k.rstd[c]) * (weight?[c] ?? 1)
-      k.bias[c] = bias?[c] ?? 0
-    }
+  /// rstd = 1 / sqrt(variance + epsilon),   scale = weight * rstd,   and the bias.
+  func deriveFactors(_ k: BatchNormCoefficients, _ parameters: UnsafePointer<Float>) {
+    Elementwise.reciprocalRoots(k.rstd, adding: Double(layer.epsilon), count: channels)
+    let (scales, biases, rstds) = (k.scale, k.bias, k.rstd)
+    for c in 0..<channels { scales[c] = Float(rstds[c]) }
+    guard let affine else { return }
+    let (weight, bias) = (parameters + affine.weight.offset, parameters + affine.bias.offset)
+    for c in 0..<channels { scales[c] *= weight[c] }
+    biases.update(from: bias, count: channels)
   }
 
   /// Derives the coefficients for evaluation.
   func takeRunningStatistics(_ parameters: UnsafePointer<Float>) {
     for c in 0..<channels {
-      running.set(
-        c, mean: Double(parameters[runningMean.offset + c]), variance: Double(parameters[runningVariance.offset + c]),
-        epsilon: layer.epsilon)
+      running.mean[c] = parameters[runningMean.offset + c]
+      running.variance[c] = Double(parameters[runningVariance.offset + c])
     }
-    applyAffine(parameters, running)
+    deriveFactors(running, parameters)
   }
 }
 
@@ -102,10 +103,7 @@ final class BatchNormCoefficients: Sendable {
   var meanGradient: UnsafeMutablePointer<Float> { floats.start + 4 * channels }
   /// rstd * mean(dy * xhat)
   var slope: UnsafeMutablePointer<Float> { floats.start + 5 * channels }
+  /// Until rstd takes its place.
+  var variance: UnsafeMutablePointer<Double> { doubles.start }
   var rstd: UnsafeMutablePointer<Double> { doubles.start }
-
-  func set(_ channel: Int, mean: Double, variance: Double, epsilon: Float) {
-    self.mean[channel] = Float(mean)
-    rstd[channel] = 1 / (variance + Double(epsilon)).squareRoot()
-  }
 }

@@ -119,8 +119,10 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
     kernel.prepareForward(parameters + weight.offset, into: forwardWeight.start, context)
   }
 
-  func prepareBackward(_ parameters: UnsafePointer<Float>, _ context: KernelContext) {
-    if let backwardWeight { kernel.prepareBackward(parameters + weight.offset, into: backwardWeight, context) }
+  /// Transforms the weight, one worker all of it.
+  func prepareBackward(_ parameters: UnsafePointer<Float>, _ share: Share, _ context: KernelContext) {
+    guard let backwardWeight, share.index == 0 else { return }
+    kernel.prepareBackward(parameters + weight.offset, into: backwardWeight, context)
   }
 
   func forward(_ slice: Slice) {

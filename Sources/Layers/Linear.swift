@@ -65,10 +65,11 @@ final class LinearOperation: Operation, @unchecked Sendable {
   func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) { backwardWeight = memory }
 
   /// Turns the weight for the product with dy.
-  func prepareBackward(_ parameters: UnsafePointer<Float>, _ context: KernelContext) {
+  func prepareBackward(_ parameters: UnsafePointer<Float>, _ share: Share, _ context: KernelContext) {
     guard let backwardWeight else { return }
     Matrix(strips: parameters + weight.offset, rows: features, columns: outputs).transpose(
-      rows: features, columns: outputs, into: Matrix(strips: backwardWeight, rows: outputs, columns: featureStride))
+      rows: features, columns: outputs, into: Matrix(strips: backwardWeight, rows: outputs, columns: featureStride),
+      share)
   }
 
   /// y = x weight^T + bias

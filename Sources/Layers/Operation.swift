@@ -54,8 +54,9 @@ package protocol Operation: AnyObject, Sendable {
 
   /// Derives what `forward` needs from changed parameters; called by one worker.
   func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext)
-  /// Derives what `backward` needs from the parameters, just before the segment's backward pass; called by one worker.
-  func prepareBackward(_ parameters: UnsafePointer<Float>, _ context: KernelContext)
+  /// Derives what `backward` needs from the parameters, just before the segment's backward pass; called by every worker of
+  /// the rank, each with its share.
+  func prepareBackward(_ parameters: UnsafePointer<Float>, _ share: Share, _ context: KernelContext)
 
   func forward(_ slice: Slice)
   func backward(_ slice: Slice)
@@ -80,7 +81,7 @@ extension Operation {
   package func compile(_ target: CompileTarget) {}
   package func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) {}
   package func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {}
-  package func prepareBackward(_ parameters: UnsafePointer<Float>, _ context: KernelContext) {}
+  package func prepareBackward(_ parameters: UnsafePointer<Float>, _ share: Share, _ context: KernelContext) {}
   package func finishBackward(_ worker: Worker) {}
 
   package var name: String { wiring.name }

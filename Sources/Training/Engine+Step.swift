@@ -66,16 +66,12 @@ extension Engine {
     try worker.barrier.wait()
   }
 
-  /// Derives what a segment's backward pass needs from the parameters, each worker for some of the operations.
+  /// Derives what a segment's backward pass needs from the parameters, each worker its share.
   private func prepareBackward(_ number: Int, _ worker: Worker) {
     plan.segments.with(number) { segment in
-      var index = 0
-      segment.operations.forEach { operation in
-        if index % workers.count == worker.index, operation.backwardWeightCount > 0 {
-          operation.prepareBackward(worker.parameters, worker.kernels)
-        }
-        index += 1
-      }
+      // What one worker must do alone, another one does in the next segment.
+      let share = Share((worker.index + number) % workers.count, of: workers.count)
+      segment.operations.forEach { $0.prepareBackward(worker.parameters, share, worker.kernels) }
     }
     observer?.finished(.preparation, worker: worker.index)
   }

@@ -29,6 +29,15 @@ import Testing
     }
   }
 
+  @Test func reciprocalRoots() {
+    let count = 3 * InstructionSet.channelBlock
+    let x = AlignedBuffer<Double>(count: count)
+    for i in 0..<count { x.start[i] = Double(i * i) / 7 }
+    let expected = x.elements.map { 1 / ($0 + 1e-5).squareRoot() }
+    Elementwise.reciprocalRoots(x.start, adding: 1e-5, count: count)
+    #expect(Array(x.elements) == expected)
+  }
+
   /// Long rows too: 1,000 is ImageNet's number of classes.
   @Test(arguments: [0, 1, 15, 16, 17, 100, 1_000])
   func sumsOfRows(count: Int) {

@@ -46,13 +46,16 @@ import Testing
     return strip * rows * full + row * min(full, columns - strip * full) + column % full
   }
 
-  /// Rows that fill no block end in zeros.
+  /// Rows that fill no block end in zeros; shares make up the whole.
   @Test(arguments: [1, 15, 16, 40, 64, 130], [1, 3, 4, 7]) func transpose(rows: Int, blocks: Int) {
     let columns = blocks * Self.block
     let padded = (rows + Self.block - 1) / Self.block * Self.block
     let (strips, turned) = (buffer(rows * columns, 0), buffer(columns * padded, 1))
-    Matrix(strips: strips.start, rows: rows, columns: columns).transpose(
-      rows: rows, columns: columns, into: Matrix(strips: turned.start, rows: columns, columns: padded))
+    for index in 0..<3 {
+      Matrix(strips: strips.start, rows: rows, columns: columns).transpose(
+        rows: rows, columns: columns, into: Matrix(strips: turned.start, rows: columns, columns: padded),
+        Share(index, of: 3))
+    }
     var isEqual = true
     for r in 0..<padded {
       for k in 0..<columns {

@@ -42,10 +42,12 @@ void matrix_multiply(
     int block, const matrix *a, const matrix *b, const matrix *c, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps,
     int adds);
 
-/// to = from^T; from is [rows, columns], to [columns, rows rounded up to whole blocks], zero where from ends.
+/// to = from^T; from is [rows, columns], to [columns, rows rounded up to whole blocks], zero where from ends. Takes the
+/// rows from `first` up to `end`.
 ///
-/// `columns` is a multiple of `block`.
-void matrix_transpose(int block, const matrix *from, const matrix *to, ptrdiff_t rows, ptrdiff_t columns);
+/// `columns` and `first` are multiples of `block`, and `end` is one or `rows`.
+void matrix_transpose(
+    int block, const matrix *from, const matrix *to, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t first, ptrdiff_t end);
 
 /// Multiplies and adds `count` times 12 independent vectors of `block` Floats, in registers: the processor's peak.
 /// Returns a sum that depends on all of them.
@@ -55,6 +57,9 @@ float fused_multiply_adds(int block, long count);
 
 /// sum = a + b; sum may be a or b.
 void add_floats(int block, const float *a, const float *b, float *sum, ptrdiff_t count);
+
+/// x = 1 / sqrt(x + added). `count` is a multiple of `block`.
+void reciprocal_roots(int block, double *x, double added, ptrdiff_t count);
 
 typedef struct {
   float learning_rate;
