@@ -11,22 +11,26 @@ extension Barrier {
 
     /// Looks some 10 ns apart.
     private var spins: Int { self == .dedicated ? 2_000 : 20 }
-    /// Looks with a yield between them.
-    private var yields: Int { self == .dedicated ? 5_000 : 20 }
+    /// Looks with a yield between them, before a thread sleeps that is woken up.
+    private var yields: Int { self == .dedicated ? Self.mostYields : 20 }
+    private static let mostYields = 5_000
 
-    /// Looks until the condition is true, or for as long as a waiting thread stays awake.
-    func look(until condition: () -> Bool) {
+    /// Looks until the condition is true, or for as long as a waiting thread stays awake that is woken up.
+    func look(until condition: () -> Bool) { look(yields: yields, until: condition) }
+
+    /// Returns when another thread has made the condition true, which wakes nobody up. Whoever sleeps comes late, so that it
+    /// yields for long, which lets others work too.
+    func wait(until condition: () -> Bool) {
+      look(yields: Self.mostYields, until: condition)
+      while !condition() { usleep(50) }
+    }
+
+    private func look(yields: Int, until condition: () -> Bool) {
       var looks = 0
       while looks < spins + yields, !condition() {
         if looks < spins { platform_spin_hint() } else { sched_yield() }
         looks += 1
       }
-    }
-
-    /// Returns when another thread has made the condition true, which wakes nobody up.
-    func wait(until condition: () -> Bool) {
-      look(until: condition)
-      while !condition() { usleep(50) }
     }
   }
 }

@@ -19,7 +19,6 @@ package enum TreeSum {
   }
 
   /// sum = the rows, added up in the order of a schedule that leaves one result.
-  @inlinable
   package static func sum<Element: FloatingPoint & BitwiseCopyable>(
     _ schedule: SumSchedule, rows: UnsafePointer<Element>, width: Int, into sum: UnsafeMutablePointer<Element>
   ) {
@@ -29,7 +28,6 @@ package enum TreeSum {
   }
 
   /// The same of the rows of a table, `width` elements each.
-  @inlinable
   package static func fold<Element: FloatingPoint & BitwiseCopyable>(
     _ schedule: SumSchedule, rows: UnsafePointer<Element>, width: Int,
     emit: (_ result: Int, _ offset: Int, _ sums: UnsafeBufferPointer<Element>) -> Void
@@ -37,10 +35,9 @@ package enum TreeSum {
     foldChunks(schedule, { rows + $0 * width }, 0..<width, emit)
   }
 
-  @usableFromInline
   @_specialize(where Element == Float)
   @_specialize(where Element == Double)
-  static func foldChunks<Element: FloatingPoint & BitwiseCopyable>(
+  private static func foldChunks<Element: FloatingPoint & BitwiseCopyable>(
     _ schedule: SumSchedule, _ source: (Int) -> UnsafePointer<Element>, _ range: Range<Int>,
     _ emit: (_ result: Int, _ offset: Int, _ sums: UnsafeBufferPointer<Element>) -> Void
   ) {
