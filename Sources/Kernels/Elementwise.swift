@@ -3,9 +3,16 @@ import Tensors
 
 /// Small loops over flat arrays.
 package enum Elementwise {
+  /// sum = a + b; sum may be a or b.
+  package static func add(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into sum: UnsafeMutablePointer<Float>, count: Int
+  ) {
+    add_floats(Int32(InstructionSet.channelBlock), a, b, sum, count)
+  }
+
   /// sum += x.
   package static func add(_ x: UnsafePointer<Float>, to sum: UnsafeMutablePointer<Float>, count: Int) {
-    add_floats(Int32(InstructionSet.channelBlock), sum, x, sum, count)
+    add(sum, x, into: sum, count: count)
   }
 
   /// x = 1 / sqrt(x + added).

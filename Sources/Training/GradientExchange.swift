@@ -60,21 +60,17 @@ final class GradientExchange: @unchecked Sendable {
     let velocities: UnsafeMutablePointer<Float>
     /// The arrays of the worker's own nodes, and of all workers' of this rank.
     let nodes: [UnsafeMutablePointer<Float>]
-    let rankNodes: [UnsafePointer<Float>]
-    /// What adds up to the total, the rank's nodes or the roots of all ranks, and how.
-    let sources: [UnsafePointer<Float>]
-    let schedule: SumSchedule
-    /// Those among the sources that the worker has not written.
-    let others: [UnsafeMutablePointer<Float>]
+    let rankNodes: [UnsafeMutablePointer<Float>]
+    /// The sum over the rank's workers, and the total.
+    let rankSum: GradientSum
+    let total: GradientSum
 
     init(
       range: Range<Int>, velocities: UnsafeMutablePointer<Float>, nodes: [UnsafeMutablePointer<Float>],
-      rankNodes: [UnsafeMutablePointer<Float>], sources: [UnsafeMutablePointer<Float>], _ schedule: SumSchedule
+      rankNodes: [UnsafeMutablePointer<Float>], rankSum: GradientSum, total: GradientSum
     ) {
-      (self.range, self.velocities, self.nodes, self.schedule) = (range, velocities, nodes, schedule)
-      self.rankNodes = rankNodes.map { UnsafePointer($0) }
-      self.sources = sources.map { UnsafePointer($0) }
-      others = sources.filter { !nodes.contains($0) }
+      (self.range, self.velocities, self.nodes) = (range, velocities, nodes)
+      (self.rankNodes, self.rankSum, self.total) = (rankNodes, rankSum, total)
     }
   }
 
@@ -118,20 +114,26 @@ final class GradientExchange: @unchecked Sendable {
     let slice = segments[number].slices[communicator.rank]
     let rankNodes = memory.arrays(ofRank: communicator.rank, segment: number)!
     let first = shardSums[..<worker].reduce(0) { $0 + $1.nodes.count }
-    let nodes = rankNodes[first..<first + shardSums[worker].nodes.count]
-    func part(_ sources: [UnsafeMutablePointer<Float>], _ sums: [Range<Int>]) -> Part {
-      Part(
-        range: Self.slice(worker, of: shardSums.count, slice),
-        velocities: velocities.start + (segments[number].velocities - slice.lowerBound), nodes: Array(nodes),
-        rankNodes: rankNodes, sources: sources, SumSchedule(tree, sums))
-    }
-    guard communicator.size > 1 else { return part(rankNodes, shardSums.flatMap(\.nodes)) }
+    let nodes = Array(rankNodes[first..<first + shardSums[worker].nodes.count])
+    let rankSum = GradientSum(rankSum, rankNodes, own: nodes)
+    return Part(
+      range: Self.slice(worker, of: shardSums.count, slice),
+      velocities: velocities.start + (segments[number].velocities - slice.lowerBound), nodes: nodes,
+      rankNodes: rankNodes, rankSum: rankSum,
+      total: communicator.size == 1 ? rankSum : total(memory, segment: number, own: nodes))
+  }
+
+  /// The sum over the roots of all ranks, for this rank's slice of a segment.
+  private func total(_ memory: GradientMemory, segment number: Int, own nodes: [UnsafeMutablePointer<Float>])
+    -> GradientSum
+  {
+    let slice = segments[number].slices[communicator.rank]
     let roots = ranks.roots.enumerated().flatMap { rank, roots in
       let first = ranks.firstRoot(of: rank)
       return memory.arrays(ofRank: rank, segment: number).map { Array($0.prefix(roots.count)) }
         ?? roots.indices.map { received.start + (first + $0) * slice.count - slice.lowerBound }
     }
-    return part(roots, Array(ranks.roots.joined()))
+    return GradientSum(ranks.schedule, roots, own: nodes)
   }
 
   /// Part `index` of `count` parts of a run, cut at cache lines.
@@ -167,13 +169,11 @@ final class GradientExchange: @unchecked Sendable {
     batches: Int, _ worker: Worker
   ) {
     let part = shares.with(worker.index) { $0.parts[number] }
-    TreeSum.fold(part.schedule, part.sources, part.range) { _, offset, sums in
+    part.total.addUp(part.range) { _, offset, sums in
       optimizer.update(
         parameters, sums, part.velocities + offset, at: offset, layout, learningRate: learningRate, batches: batches,
         isShared: isShared)
-      // Whoever writes here next finds the lines in one cache: where two had read them, that would take up to four times
-      // as long.
-      for array in part.others { (array + offset).update(from: sums.baseAddress!, count: sums.count) }
+      for array in part.total.untouched { (array + offset).update(from: sums.baseAddress!, count: sums.count) }
     }
     if isShared { SGDUpdate.finish() }
   }
@@ -197,11 +197,11 @@ final class GradientExchange: @unchecked Sendable {
   /// Adds the nodes of this rank's workers up to the rank's, in the first of the arrays, each worker a part of them.
   private func joinWorkers(segment number: Int, _ worker: Worker) throws {
     guard worker.grid.threads > 1 else { return }
-    let nodes = shares.with(worker.index) { $0.parts[number].rankNodes }
-    // In place: every source of a chunk has been read when the chunk's sums are written.
+    let part = shares.with(worker.index) { $0.parts[number] }
+    // A root is in an array of one of its nodes, and no root's first node is before the root's own number.
     let mine = Self.slice(worker.index, of: worker.grid.threads, segments[number].range)
-    TreeSum.fold(rankSum, nodes, mine) { root, offset, sums in
-      (UnsafeMutablePointer(mutating: nodes[root]) + offset).update(from: sums.baseAddress!, count: sums.count)
+    part.rankSum.addUp(mine) { root, offset, sums in
+      (part.rankNodes[root] + offset).update(from: sums.baseAddress!, count: sums.count)
     }
     try worker.barrier.wait()
   }
@@ -211,7 +211,7 @@ final class GradientExchange: @unchecked Sendable {
     try communicator.machineBarrier()
     guard spansMachines else { return }
     try communicator.exchangeSlices(
-      of: Array(shares[0].parts[number].rankNodes.prefix(rankSum.results.count)), ranks,
+      of: shares[0].parts[number].rankNodes.prefix(rankSum.results.count).map { UnsafePointer($0) }, ranks,
       slices: segments[number].slices, received: received.start)
   }
 
