@@ -17,7 +17,6 @@ package enum TreeSum {
   /// - Parameters:
   ///   - rows: one per source of the schedule, `width` elements each.
   ///   - emit: called with each run of finished elements: the result's number, the offset in the row, the sums.
-  @_specialize(where Element == Float)
   @_specialize(where Element == Double)
   package static func fold<Element: FloatingPoint & BitwiseCopyable>(
     _ schedule: SumSchedule, rows: UnsafePointer<Element>, width: Int,

@@ -10,9 +10,6 @@ package struct Share: Sendable {
     self.count = count
   }
 
-  /// All of it.
-  package static let whole = Share(0, of: 1)
-
   /// The part of a run of indices from 0 on.
   package func range(of total: Int) -> Range<Int> { total * index / count..<total * (index + 1) / count }
 }
