@@ -52,8 +52,13 @@ import Training
       }
     }
 
+    /// At most some seconds: all workers stand still if they wait for each other here and at a barrier at the same time.
     private func wait(until condition: ([Progress]) -> Bool) {
-      while !progress.withLock({ condition($0) }) { usleep(200) }
+      var looks = 0
+      while looks < 10_000, !progress.withLock({ condition($0) }) {
+        usleep(200)
+        looks += 1
+      }
     }
 
     /// Whether another worker has done more than the slow one, on the way forward and on the way back.
