@@ -22,7 +22,6 @@ final class GradientExchange: @unchecked Sendable {
   private let rankSum: SumSchedule
   /// How the nodes of all ranks add up to the total.
   private let ranks: TreePartition
-  private let tree: ShardTree
   private let communicator: any Communicator
   private let spansMachines: Bool
   /// Whether other workers read what one updates. Known here, because workers that asked the communicator at the same time
@@ -31,7 +30,7 @@ final class GradientExchange: @unchecked Sendable {
   /// The nodes of each rank of this machine.
   private let nodeCounts: [Int]
   /// By worker of this rank.
-  private let shares: SharedArray<Share>
+  private let shares: SharedArray<Parts>
   private var memory: GradientMemory?
   /// The roots of other machines' ranks: their part of this rank's slice of a segment.
   private let received: AlignedBuffer<Float>
@@ -48,7 +47,7 @@ final class GradientExchange: @unchecked Sendable {
   }
 
   /// A worker's share of the update.
-  private final class Share {
+  private final class Parts {
     /// Of each segment, once there is memory for gradients.
     var parts: [Part] = []
   }
@@ -95,8 +94,8 @@ final class GradientExchange: @unchecked Sendable {
     let shardSums = shardSums(ofRank: rank)
     rankSum = SumSchedule(tree, shardSums.flatMap(\.nodes))
     layout = plan.parameters.map { UpdatedRange($0) }
-    shares = SharedArray(shardSums.map { _ in Share() })
-    (self.communicator, self.tree, self.ranks, self.shardSums) = (communicator, tree, ranks, shardSums)
+    shares = SharedArray(shardSums.map { _ in Parts() })
+    (self.communicator, self.ranks, self.shardSums) = (communicator, ranks, shardSums)
   }
 
   /// Finds memory for gradients, if there is none yet; called by all ranks, by the thread that meets the others.

@@ -18,14 +18,14 @@ struct WeightRounding: Sendable {
 
   /// Makes the copy anew; each worker makes a part of it.
   func apply(_ source: UnsafePointer<Float>, _ worker: Worker) {
-    let workers = worker.grid.threads
+    let share = Share(worker.index, of: worker.grid.threads)
     for parameter in layout {
-      let first = parameter.range.lowerBound + parameter.range.count * worker.index / workers
-      let end = parameter.range.lowerBound + parameter.range.count * (worker.index + 1) / workers
+      let part = share.range(of: parameter.range.count)
+      let first = parameter.range.lowerBound + part.lowerBound
       if parameter.role == .weight {
-        BFloat16.round(source + first, to: parameters.start + first, count: end - first)
+        BFloat16.round(source + first, to: parameters.start + first, count: part.count)
       } else {
-        (parameters.start + first).update(from: source + first, count: end - first)
+        (parameters.start + first).update(from: source + first, count: part.count)
       }
     }
   }

@@ -2,7 +2,6 @@ import Collectives
 import Support
 import Tensors
 import Testing
-
 import Training
 
 /// Sums of gradients in place, against the tree's definition.
