@@ -17,6 +17,8 @@ import Training
       /// The passes through a segment that it has finished, and how many it had when it last began one, and when it last
       /// had nothing left to take.
       var (segments, begun, done) = (0, -1, -1)
+      /// What finishes a pass on the way back: after its meeting an addition, and a wait of its own.
+      var (hasMet, isFinishing) = (false, false)
     }
 
     private let slow: Int
@@ -29,11 +31,17 @@ import Training
 
     func finished(_ part: StepPart, worker: Int) {
       let begins = progress.withLock { workers in
+        defer { workers[worker].hasMet = if case .meeting = part { true } else { false } }
         switch part {
         case .forward: workers[worker].forward += 1
         case .backward: workers[worker].backward += 1
         case .waiting:
-          if workers[worker].begun == workers[worker].segments { workers[worker].done = workers[worker].segments }
+          // Also a worker that began nothing: its first shard had no samples, and others took the rest.
+          if !workers[worker].isFinishing { workers[worker].done = workers[worker].segments }
+          workers[worker].isFinishing = false
+          return false
+        case .addition:
+          if workers[worker].hasMet { workers[worker].isFinishing = true }
           return false
         case .meeting:
           workers[worker].segments += 1
@@ -45,20 +53,13 @@ import Training
       }
       guard begins else { return }
       // What a worker has not opened cannot be taken, and waking up for it takes longer than some of these segments.
-      wait { workers in
-        worker == slow
-          ? workers.indices.allSatisfy { $0 == slow || workers[$0].done >= workers[slow].segments }
-          : workers[slow].begun >= workers[worker].segments
-      }
+      while !progress.withLock({ mayGoOn(worker, $0) }) { usleep(200) }
     }
 
-    /// At most some seconds: all workers stand still if they wait for each other here and at a barrier at the same time.
-    private func wait(until condition: ([Progress]) -> Bool) {
-      var looks = 0
-      while looks < 10_000, !progress.withLock({ condition($0) }) {
-        usleep(200)
-        looks += 1
-      }
+    private func mayGoOn(_ worker: Int, _ workers: [Progress]) -> Bool {
+      worker == slow
+        ? workers.indices.allSatisfy { $0 == slow || workers[$0].done >= workers[slow].segments }
+        : workers[slow].begun >= workers[worker].segments
     }
 
     /// Whether another worker has done more than the slow one, on the way forward and on the way back.
