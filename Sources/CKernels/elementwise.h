@@ -7,22 +7,23 @@ FUNCTION void NAME(add)(const float *a, const float *b, float *sum, long count) 
 }
 
 FUNCTION void NAME(update)(
-    const sgd_settings *s, const float *gradient, float *velocity, float *parameter, long count) {
+    const sgd_settings *s, const float *gradient, float *velocity, const float *parameter, float *updated,
+    long count) {
   const float rate = s->learning_rate, momentum = s->momentum, decay = s->weight_decay;
-  const int streams = s->is_shared && (uintptr_t)parameter % (4 * LANES) == 0;
+  const int streams = s->is_shared && (uintptr_t)updated % (4 * LANES) == 0;
   long i = 0;
   for (; i + LANES <= count; i += LANES) {
     const VEC p = LOAD(parameter + i), g = LOAD(gradient + i) + decay * p, v = momentum * LOAD(velocity + i) + g;
     STORE(velocity + i, v);
     const VEC next = p - rate * (s->nesterov ? g + momentum * v : v);
     // A line that another core has read is slow to write in the cache: its copies must be called back first.
-    if (streams) STREAM(parameter + i, next);
-    else STORE(parameter + i, next);
+    if (streams) STREAM(updated + i, next);
+    else STORE(updated + i, next);
   }
   for (; i < count; i++) {
     const float g = gradient[i] + decay * parameter[i];
     velocity[i] = momentum * velocity[i] + g;
-    parameter[i] -= rate * (s->nesterov ? g + momentum * velocity[i] : velocity[i]);
+    updated[i] = parameter[i] - rate * (s->nesterov ? g + momentum * velocity[i] : velocity[i]);
   }
 }
 

@@ -94,8 +94,9 @@ void sgd_finish(void) {
 }
 
 void sgd_update(
-    int block, const sgd_settings *settings, const float *gradient, float *velocity, float *parameter, ptrdiff_t count) {
-  CHOOSE(update, block)(settings, gradient, velocity, parameter, count);
+    int block, const sgd_settings *settings, const float *gradient, float *velocity, const float *parameter,
+    float *updated, ptrdiff_t count) {
+  CHOOSE(update, block)(settings, gradient, velocity, parameter, updated, count);
 }
 
 void bfloat16_round(int block, const float *x, float *y, uint16_t *kept, ptrdiff_t count) {

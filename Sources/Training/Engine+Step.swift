@@ -25,10 +25,12 @@ extension Engine {
       try forward(worker)
       guard plan.network.loss.totals(worker).loss.isFinite else { return }
       try backward(worker, optimizer, learningRate: learningRate)
-      try exchange.gatherParameters(parameters.start, worker)
+      try exchange.gatherParameters(parameters.start(ofWorker: index), worker)
       observer?.finished(.update, worker: index)
     }
-    return result(batch)
+    let result = result(batch)
+    if result.loss.isFinite { parameters.takeTurns() }
+    return result
   }
 
   /// The loss and the correct answers on a batch, with the running statistics or, as in training, the batch's own.
@@ -50,7 +52,7 @@ extension Engine {
   /// some of the operations.
   func prepare(_ worker: Worker) throws {
     if let rounding {
-      rounding.apply(UnsafePointer(parameters.start), worker)
+      rounding.apply(UnsafePointer(parameters.start(ofWorker: worker.index)), worker)
       try worker.barrier.wait()
     }
     var number = 0
@@ -140,8 +142,8 @@ extension Engine {
       observer?.finished(.waiting, worker: worker.index)
       if segment.parameters.isEmpty { return }
       try exchange.update(
-        segment: segment.number, parameters.start, optimizer, learningRate: learningRate, batches: batchesTracked + 1,
-        worker)
+        segment: segment.number, parameters.start(ofWorker: worker.index), optimizer, learningRate: learningRate,
+        batches: batchesTracked + 1, worker)
       observer?.finished(.update, worker: worker.index)
     }
   }

@@ -45,7 +45,7 @@ package final class Engine: @unchecked Sendable {
   package var observer: (any StepObserver)?
   /// Batches that the running statistics have seen.
   package var batchesTracked = 0
-  package let parameters: SharedParameters
+  package let parameters: ParameterMemory
   package let precision: Precision
 
   let team: WorkerTeam
@@ -82,10 +82,10 @@ package final class Engine: @unchecked Sendable {
     let team = WorkerTeam(size: threads, patience: patience)
     let plan = try Plan(
       network, partitions: partitions, rank: communicator.rank, precision: precision, kernels: kernels)
-    let exchange = GradientExchange(partitions[0], plan, communicator)
+    let parameters = ParameterMemory(count: plan.parameterCount, threads: threads, communicator)
+    let exchange = GradientExchange(partitions[0], plan, parameters, communicator)
     let samples = CompileTarget(partitions: partitions, rank: communicator.rank, sliceSize: 1).samplesPerWorker
     let memories = (0..<threads).map { WorkerMemory(plan, exchange.shardSums[$0], samples: samples) }
-    let parameters = SharedParameters(count: plan.parameterCount, communicator)
     let rounding = precision == .bfloat16 ? WeightRounding(plan) : nil
     let arenas = memories.map(\.arena)
     workers = (0..<threads).map { index in
@@ -93,7 +93,7 @@ package final class Engine: @unchecked Sendable {
       let worker = Worker(
         index: index, grid: grid, communicator: communicator, barrier: team.barrier, seed: seed,
         places: plan.memory.places(memory.arena, of: arenas),
-        parameters: UnsafePointer(rounding?.parameters.start ?? parameters.start),
+        parameters: UnsafePointer(rounding?.parameters.start ?? parameters.start(ofWorker: index)),
         slots: exchange.shardSums[index].slotCount + Route.mostStolen)
       worker.gradientScratch = memory.gradientScratch
       return worker
@@ -149,13 +149,13 @@ package final class Engine: @unchecked Sendable {
   /// Hands a batch, and the parameters as they are now, to the workers.
   func load(_ batch: Batch, _ mode: Mode) throws {
     try parameters.publish()
-    try exchange.shareMemory()
+    try exchange.begin()
     let routes = routes(batch.globalCount)
     let first = routes[0].partition.samples(ofRank: communicator.rank).lowerBound
     let input = plan.network.input
     for worker in workers {
       worker.route = routes[worker.index]
-      worker.parameters = UnsafePointer(rounding?.parameters.start ?? parameters.start)
+      worker.parameters = UnsafePointer(rounding?.parameters.start ?? parameters.start(ofWorker: worker.index))
       worker.mode = mode
       worker.step = step
       let offset = worker.samples.isEmpty ? 0 : worker.samples.lowerBound - first

@@ -27,10 +27,11 @@ final class GradientExchange: @unchecked Sendable {
   /// Whether other workers read what one updates. Known here, because workers that asked the communicator at the same time
   /// would wait for each other.
   private let isShared: Bool
-  /// The nodes of each rank of this machine.
-  private let nodeCounts: [Int]
+  /// The nodes of each worker of each rank of this machine.
+  private let nodeCounts: [[Int]]
   /// By worker of this rank.
   private let shares: SharedArray<Parts>
+  private let parameters: ParameterMemory
   private var memory: GradientMemory?
   /// The roots of other machines' ranks: their part of this rank's slice of a segment.
   private let received: AlignedBuffer<Float>
@@ -48,8 +49,10 @@ final class GradientExchange: @unchecked Sendable {
 
   /// A worker's share of the update.
   private final class Parts {
-    /// Of each segment, once there is memory for gradients.
+    /// Of each segment, in this turn.
     var parts: [Part] = []
+    /// In each turn, once there is memory for gradients.
+    var turns: [[Part]] = []
   }
 
   /// A worker's part of a segment's update. Arrays are addressed from where the flat array would start.
@@ -63,17 +66,24 @@ final class GradientExchange: @unchecked Sendable {
     /// The sum over the rank's workers, and the total.
     let rankSum: GradientSum
     let total: GradientSum
+    /// Where workers have parameters of their own, those of the next step: this worker's, and the others' of the machine.
+    let updated: UnsafeMutablePointer<Float>?
+    let copies: [UnsafeMutablePointer<Float>]
 
     init(
       range: Range<Int>, velocities: UnsafeMutablePointer<Float>, nodes: [UnsafeMutablePointer<Float>],
-      rankNodes: [UnsafeMutablePointer<Float>], rankSum: GradientSum, total: GradientSum
+      rankNodes: [UnsafeMutablePointer<Float>], rankSum: GradientSum, total: GradientSum,
+      updated: UnsafeMutablePointer<Float>?, copies: [UnsafeMutablePointer<Float>]
     ) {
       (self.range, self.velocities, self.nodes) = (range, velocities, nodes)
       (self.rankNodes, self.rankSum, self.total) = (rankNodes, rankSum, total)
+      (self.updated, self.copies) = (updated, copies)
     }
   }
 
-  init(_ partition: BatchPartition, _ plan: Plan, _ communicator: any Communicator) {
+  init(
+    _ partition: BatchPartition, _ plan: Plan, _ parameters: ParameterMemory, _ communicator: any Communicator
+  ) {
     let (grid, tree, ranks, rank) = (partition.grid, partition.tree, partition.ranks, communicator.rank)
     func shardSums(ofRank rank: Int) -> [RunSum] {
       (0..<grid.threads).map { RunSum(tree, partition.shards(ofWorker: rank * grid.threads + $0)) }
@@ -88,48 +98,54 @@ final class GradientExchange: @unchecked Sendable {
     velocities = AlignedBuffer(count: velocityCount)
     let longest = slices.map { $0[rank].count }.max() ?? 0
     spansMachines = communicator.machines.count > 1
-    isShared = communicator.machine.count * grid.threads > 1
+    isShared = communicator.machine.count * grid.threads > 1 && !parameters.isReplicated
     received = AlignedBuffer(count: spansMachines ? longest * ranks.rootCount : 0)
-    nodeCounts = communicator.machine.map { shardSums(ofRank: $0).reduce(0) { $0 + $1.nodes.count } }
+    nodeCounts = communicator.machine.map { shardSums(ofRank: $0).map(\.nodes.count) }
     let shardSums = shardSums(ofRank: rank)
     rankSum = SumSchedule(tree, shardSums.flatMap(\.nodes))
     layout = plan.parameters.map { UpdatedRange($0) }
     shares = SharedArray(shardSums.map { _ in Parts() })
-    (self.communicator, self.ranks, self.shardSums) = (communicator, ranks, shardSums)
+    (self.parameters, self.communicator, self.ranks, self.shardSums) = (parameters, communicator, ranks, shardSums)
   }
 
-  /// Finds memory for gradients, if there is none yet; called by all ranks, by the thread that meets the others.
-  func shareMemory() throws {
-    guard memory == nil else { return }
-    let memory = try GradientMemory(segments.map(\.range), nodeCounts: nodeCounts, communicator)
-    for worker in shardSums.indices {
-      shares[worker].parts = segments.indices.map { part(ofWorker: worker, memory, segment: $0) }
+  /// Prepares a step, once parameters are published; called by all ranks, by the thread that meets the others.
+  func begin() throws {
+    if memory == nil {
+      let memory = try GradientMemory(segments.map(\.range), nodeCounts: nodeCounts, parameters, communicator)
+      for worker in shardSums.indices {
+        shares[worker].turns = (0..<(parameters.isReplicated ? 2 : 1)).map { turn in
+          segments.indices.map { part(ofWorker: worker, memory, segment: $0, turn: turn) }
+        }
+      }
+      self.memory = memory
     }
-    self.memory = memory
+    for share in shares { share.parts = share.turns[parameters.turn] }
   }
 
   /// Made for each worker anew: workers that counted references to the same arrays would wait for each other.
-  private func part(ofWorker worker: Int, _ memory: GradientMemory, segment number: Int) -> Part {
+  private func part(ofWorker worker: Int, _ memory: GradientMemory, segment number: Int, turn: Int) -> Part {
     let slice = segments[number].slices[communicator.rank]
-    let rankNodes = memory.arrays(ofRank: communicator.rank, segment: number)!
-    let first = shardSums[..<worker].reduce(0) { $0 + $1.nodes.count }
-    let nodes = Array(rankNodes[first..<first + shardSums[worker].nodes.count])
+    let arrays = memory.arrays(ofRank: communicator.rank, segment: number, turn: turn)!
+    let (nodes, rankNodes) = (arrays[worker], arrays.flatMap { $0 })
     let rankSum = GradientSum(rankSum, rankNodes, own: nodes)
+    let updated = parameters.next(turn)
+    let mine = updated.isEmpty ? nil : parameters.array(ofWorker: worker, rank: communicator.rank, turn: 1 - turn)
     return Part(
       range: Self.slice(worker, of: shardSums.count, slice),
       velocities: velocities.start + (segments[number].velocities - slice.lowerBound), nodes: nodes,
       rankNodes: rankNodes, rankSum: rankSum,
-      total: communicator.size == 1 ? rankSum : total(memory, segment: number, own: nodes))
+      total: communicator.size == 1 ? rankSum : total(memory, segment: number, turn: turn, own: nodes),
+      updated: mine, copies: updated.filter { $0 != mine })
   }
 
   /// The sum over the roots of all ranks, for this rank's slice of a segment.
-  private func total(_ memory: GradientMemory, segment number: Int, own nodes: [UnsafeMutablePointer<Float>])
-    -> GradientSum
-  {
+  private func total(
+    _ memory: GradientMemory, segment number: Int, turn: Int, own nodes: [UnsafeMutablePointer<Float>]
+  ) -> GradientSum {
     let slice = segments[number].slices[communicator.rank]
     let roots = ranks.roots.enumerated().flatMap { rank, roots in
       let first = ranks.firstRoot(of: rank)
-      return memory.arrays(ofRank: rank, segment: number).map { Array($0.prefix(roots.count)) }
+      return memory.arrays(ofRank: rank, segment: number, turn: turn).map { Array($0.joined().prefix(roots.count)) }
         ?? roots.indices.map { received.start + (first + $0) * slice.count - slice.lowerBound }
     }
     return GradientSum(ranks.schedule, roots, own: nodes)
@@ -170,9 +186,13 @@ final class GradientExchange: @unchecked Sendable {
     let part = shares.with(worker.index) { $0.parts[number] }
     part.total.addUp(part.range) { _, offset, sums in
       optimizer.update(
-        parameters, sums, part.velocities + offset, at: offset, layout, learningRate: learningRate, batches: batches,
+        parameters, into: part.updated ?? parameters, sums, part.velocities + offset, at: offset, layout,
+        learningRate: learningRate, batches: batches,
         isShared: isShared)
       for array in part.total.untouched { (array + offset).update(from: sums.baseAddress!, count: sums.count) }
+      if let updated = part.updated {
+        for copy in part.copies { (copy + offset).update(from: updated + offset, count: sums.count) }
+      }
     }
     if isShared { SGDUpdate.finish() }
   }

@@ -24,13 +24,16 @@ public struct SGD: Sendable, Equatable {
   /// `running = (1 - momentum) * running + momentum * batch`; with no momentum, the average of all batches.
   ///
   /// - Parameters:
+  ///   - parameters: the parameters.
+  ///   - updated: where they then are, maybe in the same place.
   ///   - offset: the run's place in the flat array.
   ///   - layout: the parameters' places, in order.
   ///   - batches: the batches that running statistics have seen, with this one.
   ///   - isShared: whether other workers read the parameters; `SGDUpdate.finish` then ends the update.
   func update(
-    _ parameters: UnsafeMutablePointer<Float>, _ gradients: UnsafeBufferPointer<Float>,
-    _ velocities: UnsafeMutablePointer<Float>, at offset: Int, _ layout: [UpdatedRange], learningRate: Float,
+    _ parameters: UnsafePointer<Float>, into updated: UnsafeMutablePointer<Float>,
+    _ gradients: UnsafeBufferPointer<Float>, _ velocities: UnsafeMutablePointer<Float>, at offset: Int,
+    _ layout: [UpdatedRange], learningRate: Float,
     batches: Int, isShared: Bool
   ) {
     let run = offset..<offset + gradients.count
@@ -44,13 +47,13 @@ public struct SGD: Sendable, Equatable {
       case .runningStatistic(let momentum):
         let rate = momentum ?? 1 / Float(batches)
         for i in 0..<part.count {
-          let running = parameters + part.lowerBound + i
-          running.pointee = (1 - rate) * running.pointee + rate * gradient[i]
+          let at = part.lowerBound + i
+          updated[at] = (1 - rate) * parameters[at] + rate * gradient[i]
         }
       case .weight, .bias, .normalization:
         SGDUpdate.apply(
           gradient, velocity: velocities + (part.lowerBound - offset), parameter: parameters + part.lowerBound,
-          count: part.count, learningRate: learningRate, momentum: momentum,
+          into: updated + part.lowerBound, count: part.count, learningRate: learningRate, momentum: momentum,
           weightDecay: decaysWeightsOnly && role != .weight ? 0 : weightDecay, nesterov: nesterov, isShared: isShared)
       }
     }

@@ -25,7 +25,7 @@ import Testing
     for step in 1...5 {
       let gradient = LayerRun.random(count, number: step)
       SGDUpdate.apply(
-        gradient, velocity: velocity.start, parameter: first, count: count, learningRate: 0.1,
+        gradient, velocity: velocity.start, parameter: first, into: first, count: count, learningRate: 0.1,
         momentum: momentum, weightDecay: settings.weightDecay, nesterov: settings.nesterov, isShared: isShared)
       SGDUpdate.finish()
       for i in 0..<count {

@@ -70,9 +70,12 @@ typedef struct {
   int is_shared;
 } sgd_settings;
 
-/// g = gradient + weight_decay * p,   v = momentum * v + g,   p -= learning_rate * (nesterov ? g + momentum * v : v)
+/// g = gradient + weight_decay * p,   v = momentum * v + g,   updated = p - learning_rate * (nesterov ? g + momentum * v : v)
+///
+/// `updated` may be `gradient` or `parameter`.
 void sgd_update(
-    int block, const sgd_settings *settings, const float *gradient, float *velocity, float *parameter, ptrdiff_t count);
+    int block, const sgd_settings *settings, const float *gradient, float *velocity, const float *parameter,
+    float *updated, ptrdiff_t count);
 
 /// What was written past the cache comes before what is written from now on.
 void sgd_finish(void);
