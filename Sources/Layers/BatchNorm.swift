@@ -112,16 +112,17 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
   /// The batch's statistics take the way of the gradients. With several groups they are averaged; a group's are counted
   /// in its first shard.
   func finishBackward(_ worker: Worker) {
-    addUp(norm.runningMean, worker) { $0.mean }
-    addUp(norm.runningVariance, worker) { $0.unbiasedVariance }
+    addUp(norm.runningMean.range, worker) { $0.mean }
+    addUp(norm.runningVariance.range, worker) { $0.unbiasedVariance }
   }
 
   private func addUp(
-    _ statistic: Parameter, _ worker: Worker, _ values: (BatchNormCoefficients) -> UnsafeMutablePointer<Float>
+    _ statistic: Range<Int>, _ worker: Worker, _ values: (BatchNormCoefficients) -> UnsafeMutablePointer<Float>
   ) {
-    let weight = 1 / Float(worker.route.partition.groups(statistics).groups.count)
+    let kind = worker.route.kind(norm.kind)
+    let weight = 1 / Float(kind.groupCount)
     worker.addUpShards(statistic) { shard, gradient in
-      for group in worker.groups(statistics, startingIn: shard) {
+      for group in kind.groups(startingIn: shard) {
         let value = values(norm.coefficients(worker, group: group))
         for c in 0..<norm.channels { gradient[c] += weight * value[c] }
       }
@@ -148,7 +149,7 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
 
   var kind: String { "BatchNorm" + furtherTasks }
   var parameters: [Parameter] {
-    (norm.affine.map { [$0.weight, $0.bias] } ?? [])
+    [norm.weight, norm.bias].compactMap { $0 }
       + (statistics == .frozen ? [norm.runningMean, norm.runningVariance] : [])
   }
   var isCheap: Bool { true }
@@ -220,17 +221,18 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
   /// dBias = sum(dy),   dWeight = sum(dy * xhat). The sums are complete; a group's are counted in its first shard.
   func finishBackward(_ worker: Worker) {
     if statistics == .frozen {
-      for statistic in [norm.runningMean, norm.runningVariance] { worker.addUpShards(statistic) { _, _ in } }
+      for statistic in [norm.runningMean, norm.runningVariance] { worker.addUpShards(statistic.range) { _, _ in } }
     }
-    guard let (weight, bias) = norm.affine else { return }
+    guard let weight = norm.weight?.range, let bias = norm.bias?.range else { return }
+    let kind = worker.route.kind(norm.kind)
     worker.addUpShards(bias) { shard, dBias in
-      for group in worker.groups(statistics, startingIn: shard) {
+      for group in kind.groups(startingIn: shard) {
         let total = gradientSums.total(worker, group: group)
         for c in 0..<norm.channels { dBias[c] += Float(total[c]) }
       }
     }
     worker.addUpShards(weight) { shard, dWeight in
-      for group in worker.groups(statistics, startingIn: shard) {
+      for group in kind.groups(startingIn: shard) {
         let total = gradientSums.total(worker, group: group)
         let rstd = (statistics == .frozen ? norm.running : norm.coefficients(worker, group: group)).rstd
         for c in 0..<norm.channels { dWeight[c] += Float(rstd[c] * total[norm.channels + c]) }

@@ -8,21 +8,26 @@ import Tensors
 final class BatchNormState: @unchecked Sendable {
   let layer: BatchNorm
   let layout: ActivationLayout
-  let affine: (weight: Parameter, bias: Parameter)?
+  let weight: Parameter?
+  let bias: Parameter?
   let runningMean: Parameter
   let runningVariance: Parameter
   /// Coefficients of the running statistics, for evaluation.
-  private(set) var running = BatchNormCoefficients(channels: 0)
-  /// By worker and group; row 0 belongs to the worker's first group.
-  private var batch: [[BatchNormCoefficients]] = []
+  private(set) var running: BatchNormCoefficients!
+  /// Those of worker 0's first group; the others' follow.
+  private var batch: BatchNormCoefficients!
+  /// The most groups of a worker.
+  private var mostGroups = 0
+  private var memory: [BatchNormCoefficients.Memory] = []
   /// The number of the kind of statistics.
-  private var kind = 0
+  private(set) var kind = 0
 
   init(_ layer: BatchNorm, _ layout: ActivationLayout, _ network: NetworkBuilder) {
     self.layer = layer
     self.layout = layout
     let shape = [layout.shape.channels]
-    affine = layer.affine ? network.affineParameters(layout) : nil
+    let affine = layer.affine ? network.affineParameters(layout) : nil
+    (weight, bias) = (affine?.weight, affine?.bias)
     // With a momentum of 0, frozen statistics stay what they are.
     let role = Parameter.Role.runningStatistic(momentum: layer.statistics == .frozen ? 0 : layer.momentum)
     runningMean = network.parameter("running_mean", shape, role, .constant(0))
@@ -36,21 +41,16 @@ final class BatchNormState: @unchecked Sendable {
   var channels: Int { layout.paddedChannels }
 
   func allocate(_ target: CompileTarget) {
-    running = BatchNormCoefficients(channels: channels)
-    guard layer.statistics != .frozen else { return }
     kind = target.partitions[0].kind(layer.statistics)
-    batch = (0..<target.workers).map { worker in
-      let most =
-        target.partitions.map {
-          $0.groups(layer.statistics).groupsOfWorker[target.rank * target.workers + worker].count
-        }.max() ?? 0
-      return (0..<most).map { _ in BatchNormCoefficients(channels: channels) }
-    }
+    mostGroups = target.partitions.flatMap { $0.groups(layer.statistics).groupsOfWorker.map(\.count) }.max() ?? 0
+    let memory = [1, target.workers * mostGroups].map { BatchNormCoefficients.Memory(rows: $0, channels: channels) }
+    (running, batch) = (memory[0].first, memory[1].first)
+    self.memory = memory
   }
 
   /// Elements per channel of a group.
   func count(_ group: Int, _ worker: Worker) -> Int {
-    worker.route.partition.groups(layer.statistics).groups[group].samples.count * layout.positions
+    worker.route.kind(kind)[group].count * layout.positions
   }
 
   func coefficients(_ worker: Worker, _ piece: Piece) -> BatchNormCoefficients {
@@ -58,7 +58,7 @@ final class BatchNormState: @unchecked Sendable {
   }
 
   func coefficients(_ worker: Worker, group: Int) -> BatchNormCoefficients {
-    batch[worker.index][group - worker.route.groups[kind].lowerBound]
+    batch.row(worker.index * mostGroups + group - worker.route.kind(kind).groups.lowerBound)
   }
 
   /// rstd = 1 / sqrt(variance + epsilon),   scale = weight * rstd,   and the bias.
@@ -66,10 +66,10 @@ final class BatchNormState: @unchecked Sendable {
     Elementwise.reciprocalRoots(k.rstd, adding: Double(layer.epsilon), count: channels)
     let (scales, biases, rstds) = (k.scale, k.bias, k.rstd)
     for c in 0..<channels { scales[c] = Float(rstds[c]) }
-    guard let affine else { return }
-    let (weight, bias) = (parameters + affine.weight.offset, parameters + affine.bias.offset)
-    for c in 0..<channels { scales[c] *= weight[c] }
-    biases.update(from: bias, count: channels)
+    guard let weight = weight?.offset, let bias = bias?.offset else { return }
+    let weights = parameters + weight
+    for c in 0..<channels { scales[c] *= weights[c] }
+    biases.update(from: parameters + bias, count: channels)
   }
 
   /// Derives the coefficients for evaluation.
@@ -83,27 +83,45 @@ final class BatchNormState: @unchecked Sendable {
 }
 
 /// The per-channel factors of the elementwise passes over one group of samples.
-final class BatchNormCoefficients: Sendable {
-  private let floats: AlignedBuffer<Float>
-  private let doubles: AlignedBuffer<Double>
+struct BatchNormCoefficients: BitwiseCopyable {
+  private let floats: UnsafeMutablePointer<Float>
+  private let doubles: UnsafeMutablePointer<Double>
   private let channels: Int
 
-  init(channels: Int) {
-    self.channels = channels
-    floats = AlignedBuffer(count: 6 * channels)
-    doubles = AlignedBuffer(count: channels)
+  /// Rows of coefficients, one after another.
+  final class Memory: Sendable {
+    private let floats: AlignedBuffer<Float>
+    private let doubles: AlignedBuffer<Double>
+    private let channels: Int
+
+    init(rows: Int, channels: Int) {
+      self.channels = channels
+      floats = AlignedBuffer(count: rows * 6 * channels)
+      doubles = AlignedBuffer(count: rows * channels)
+    }
+
+    /// The first row.
+    var first: BatchNormCoefficients {
+      BatchNormCoefficients(floats: floats.start, doubles: doubles.start, channels: channels)
+    }
   }
 
-  var mean: UnsafeMutablePointer<Float> { floats.start }
-  var unbiasedVariance: UnsafeMutablePointer<Float> { floats.start + channels }
+  /// The row that comes so many rows later.
+  func row(_ number: Int) -> BatchNormCoefficients {
+    BatchNormCoefficients(
+      floats: floats + number * 6 * channels, doubles: doubles + number * channels, channels: channels)
+  }
+
+  var mean: UnsafeMutablePointer<Float> { floats }
+  var unbiasedVariance: UnsafeMutablePointer<Float> { floats + channels }
   /// weight * rstd
-  var scale: UnsafeMutablePointer<Float> { floats.start + 2 * channels }
-  var bias: UnsafeMutablePointer<Float> { floats.start + 3 * channels }
+  var scale: UnsafeMutablePointer<Float> { floats + 2 * channels }
+  var bias: UnsafeMutablePointer<Float> { floats + 3 * channels }
   /// mean(dy)
-  var meanGradient: UnsafeMutablePointer<Float> { floats.start + 4 * channels }
+  var meanGradient: UnsafeMutablePointer<Float> { floats + 4 * channels }
   /// rstd * mean(dy * xhat)
-  var slope: UnsafeMutablePointer<Float> { floats.start + 5 * channels }
+  var slope: UnsafeMutablePointer<Float> { floats + 5 * channels }
   /// Until rstd takes its place.
-  var variance: UnsafeMutablePointer<Double> { doubles.start }
-  var rstd: UnsafeMutablePointer<Double> { doubles.start }
+  var variance: UnsafeMutablePointer<Double> { doubles }
+  var rstd: UnsafeMutablePointer<Double> { doubles }
 }

@@ -19,7 +19,7 @@ package final class GroupSums: @unchecked Sendable {
   /// Totals of the groups that span ranks, by group.
   private let shared: AlignedBuffer<Double>
   /// Totals of the other groups, by worker and group; row 0 belongs to the worker's first group.
-  private let own: [AlignedBuffer<Double>]
+  private let own: SharedArray<AlignedBuffer<Double>>
 
   package init(_ statistics: Statistics, width: Int, _ target: CompileTarget) {
     kind = target.partitions[0].kind(statistics)
@@ -31,18 +31,19 @@ package final class GroupSums: @unchecked Sendable {
     rows = buffer { $1.pieceCount(in: $0.shards(ofRank: rank)) + target.workers * Route.mostStolen }
     nodes = buffer { $1.groups.map(\.ranks.rootCount).max() ?? 0 }
     shared = buffer { $1.spansRanks ? $1.groups.count : 0 }
-    own = (0..<target.workers).map { worker in buffer { $1.groupsOfWorker[rank * target.workers + worker].count } }
+    own = SharedArray(
+      (0..<target.workers).map { worker in buffer { $1.groupsOfWorker[rank * target.workers + worker].count } })
   }
 
   /// The groups whose totals a worker gets.
-  package func groups(_ worker: Worker) -> Range<Int> { worker.route.groups[kind] }
+  package func groups(_ worker: Worker) -> Range<Int> { worker.route.kind(kind).groups }
 
   /// The row of a piece.
   package func row(_ piece: Piece) -> UnsafeMutablePointer<Double> { rows.start + piece.rows[kind] * width }
 
   /// Zeroes the rows of a worker's pieces.
   package func clear(_ worker: Worker) {
-    let mine = worker.route.rows[kind]
+    let mine = worker.route.kind(kind).rows
     (rows.start + mine.lowerBound * width).update(repeating: 0, count: mine.count * width)
   }
 
@@ -65,8 +66,9 @@ package final class GroupSums: @unchecked Sendable {
   }
 
   private func mutableTotal(_ group: Int, _ worker: Worker) -> UnsafeMutablePointer<Double> {
-    if worker.route.partition.groups[kind].groups[group].spansRanks { return shared.start + group * width }
-    return own[worker.index].start + (group - groups(worker).lowerBound) * width
+    let kind = worker.route.kind(kind)
+    if kind[group].spansRanks { return shared.start + group * width }
+    return own.with(worker.index) { $0.start } + (group - kind.groups.lowerBound) * width
   }
 
   /// Makes the totals from all workers' rows.
@@ -74,20 +76,20 @@ package final class GroupSums: @unchecked Sendable {
   /// A group that spans ranks costs one message per rank. With `sync` there is one group; of smaller groups, only those
   /// that straddle a border between ranks need any.
   package func allReduce(_ worker: Worker) throws {
-    let kind = worker.route.partition.groups[kind]
+    let kind = worker.route.kind(kind)
     if kind.spansWorkers { try worker.barrier.wait() }
     if kind.spansRanks {
-      if worker.index == 0 {
-        for (number, group) in kind.groups.enumerated() where group.spansRanks {
-          try reduceAcrossRanks(number, group, worker)
-        }
-      }
+      if worker.index == 0 { try reduceAcrossRanks(worker) }
       try worker.barrier.wait()
     }
-    for number in groups(worker) where !kind.groups[number].spansRanks {
-      let group = kind.groups[number]
-      TreeSum.sum(
-        group.schedule, rows: firstRow(number, group.shards, worker), width: width, into: mutableTotal(number, worker))
+    for group in kind.groups where !kind[group].spansRanks {
+      kind[group].addUp(rows.start, width: width, into: mutableTotal(group, worker))
+    }
+  }
+
+  private func reduceAcrossRanks(_ worker: Worker) throws {
+    for (number, group) in worker.route.partition.groups[kind].groups.enumerated() where group.spansRanks {
+      try reduceAcrossRanks(number, group, worker)
     }
   }
 
@@ -102,7 +104,7 @@ package final class GroupSums: @unchecked Sendable {
     }
     try worker.communicator.allReduce(
       UnsafeMutableBufferPointer(start: nodes.start, count: group.ranks.rootCount * width), width: width, group.ranks,
-      sum: mutableTotal(number, worker))
+      sum: shared.start + number * width)
   }
 
   /// The row of a group's piece in the first of some shards of this rank.

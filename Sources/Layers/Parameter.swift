@@ -53,8 +53,8 @@ package final class Parameter: @unchecked Sendable {  // Written only while a ne
   package let initializer: Initializer
   /// How the elements lie in memory.
   package var layout: WeightLayout
-  /// The first element in the flat array.
-  package var offset = 0
+  /// Where the elements lie in the flat array.
+  package private(set) var range = 0..<0
 
   init(name: String, number: Int, shape: [Int], role: Role, initializer: Initializer) {
     self.name = name
@@ -65,8 +65,11 @@ package final class Parameter: @unchecked Sendable {  // Written only while a ne
     layout = WeightLayout(plain: shape)
   }
 
-  /// Where the elements lie in the flat array.
-  package var range: Range<Int> { offset..<offset + layout.count }
+  /// Says where in the flat array the elements lie, once the layout is known.
+  package func place(at offset: Int) { range = offset..<offset + layout.count }
+
+  /// The first element in the flat array.
+  package var offset: Int { range.lowerBound }
 
   /// The number of elements, without padding.
   package var count: Int { shape.reduce(1, *) }

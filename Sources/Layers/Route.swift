@@ -8,14 +8,12 @@ import Tensors
 package final class Route: @unchecked Sendable {
   package let partition: BatchPartition
   package let segments: [Segment]
-  /// For each kind of statistics, the groups whose sums the worker wants.
-  let groups: [Range<Int>]
-  /// For each kind of statistics, the worker's pieces among the rank's.
-  let rows: [Range<Int>]
 
   /// The most slices of a worker, in one pass through a segment, that others may compute.
   package static let mostStolen = 4
 
+  /// By the numbers of the kinds of statistics.
+  private let kinds: UnsafeMutableBufferPointer<RouteKind>
   private let pieces: UnsafeMutableBufferPointer<Piece>
   private let tables: UnsafeMutableBufferPointer<Int>
   private let runs: UnsafeMutableBufferPointer<PieceRun>
@@ -61,11 +59,8 @@ package final class Route: @unchecked Sendable {
       zip(run, GradientPlace.places(sum.ascending)).map { ShardPlace(number: $0, place: $1) },
       zip(run.reversed(), GradientPlace.places(sum.descending)).map { ShardPlace(number: $0, place: $1) },
     ]
-    groups = partition.groups.map { $0.groupsOfWorker[worker.number] }
-    rows = partition.groups.map { kind in
-      let first = kind.pieceCount(in: ofRank.lowerBound..<max(run.lowerBound, ofRank.lowerBound))
-      return first..<first + kind.pieceCount(in: run)
-    }
+    kinds = .allocate(capacity: partition.groups.count)
+    _ = kinds.initialize(from: partition.groups.map { RouteKind($0, partition, worker) })
 
     let drafts = sliceSizes.enumerated().map { number, size in
       Draft.slices(partition, shards[number % 2], sliceSize: size, isReversed: number % 2 == 1)
@@ -129,7 +124,12 @@ package final class Route: @unchecked Sendable {
     }
   }
 
+  /// What there is to know of a kind of statistics.
+  func kind(_ number: Int) -> RouteKind { kinds[number] }
+
   deinit {
+    for kind in kinds { kind.deallocate() }
+    kinds.deallocate()
     pieces.deallocate()
     tables.deallocate()
     runs.deallocate()

@@ -76,11 +76,6 @@ package final class Worker: @unchecked Sendable {
   /// The samples of the global batch it computes.
   package var samples: Range<Int> { route.partition.samples(ofShards: shards) }
 
-  /// The groups of samples that begin in a shard.
-  func groups(_ statistics: Statistics, startingIn shard: Int) -> Range<Int> {
-    route.partition.groups(statistics).groupsStartingInShard[shard]
-  }
-
   // MARK: - Parameter gradients
 
   /// The array of a slot, from the flat array's start.
@@ -98,13 +93,13 @@ package final class Worker: @unchecked Sendable {
   ///
   /// - Parameter body: fills in the gradient of one shard, which is zero before.
   package func addUpShards(
-    _ parameter: Parameter, _ body: (_ shard: Int, _ gradient: UnsafeMutablePointer<Float>) -> Void
+    _ parameter: Range<Int>, _ body: (_ shard: Int, _ gradient: UnsafeMutablePointer<Float>) -> Void
   ) {
     for shard in shardPlaces {
-      let gradient = gradients(shard.place) + parameter.offset
-      gradient.update(repeating: 0, count: parameter.layout.count)
+      let gradient = gradients(shard.place) + parameter.lowerBound
+      gradient.update(repeating: 0, count: parameter.count)
       body(shard.number, gradient)
-      merge(shard.place, parameter.range)
+      merge(shard.place, parameter)
     }
   }
 }

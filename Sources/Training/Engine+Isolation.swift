@@ -54,8 +54,7 @@ extension Engine {
         if !segment.parameters.isEmpty {
           record.update += isolation.seconds(Array(slices.prefix(1))) { _ in
             exchange.apply(
-              segment: segment.number, parameters.start(ofWorker: index), optimizer, learningRate: 0,
-              batches: batchesTracked + 1, worker)
+              segment: segment.number, optimizer, learningRate: 0, batches: batchesTracked + 1, worker)
           }
         }
       }

@@ -25,7 +25,7 @@ extension Engine {
       try forward(worker)
       guard plan.network.loss.totals(worker).loss.isFinite else { return }
       try backward(worker, optimizer, learningRate: learningRate)
-      try exchange.gatherParameters(parameters.start(ofWorker: index), worker)
+      try exchange.gatherParameters(worker)
       observer?.finished(.update, worker: index)
     }
     let result = result(batch)
@@ -142,8 +142,7 @@ extension Engine {
       observer?.finished(.waiting, worker: worker.index)
       if segment.parameters.isEmpty { return }
       try exchange.update(
-        segment: segment.number, parameters.start(ofWorker: worker.index), optimizer, learningRate: learningRate,
-        batches: batchesTracked + 1, worker)
+        segment: segment.number, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
       observer?.finished(.update, worker: worker.index)
     }
   }

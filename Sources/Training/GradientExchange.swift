@@ -51,6 +51,8 @@ final class GradientExchange: @unchecked Sendable {
   private final class Parts {
     /// Of each segment, in this turn.
     var parts: [Part] = []
+    /// The parameters, as the worker sees them.
+    var parameters: UnsafeMutablePointer<Float>!
     /// In each turn, once there is memory for gradients.
     var turns: [[Part]] = []
   }
@@ -119,7 +121,10 @@ final class GradientExchange: @unchecked Sendable {
       }
       self.memory = memory
     }
-    for share in shares { share.parts = share.turns[parameters.turn] }
+    for (worker, share) in shares.enumerated() {
+      share.parts = share.turns[parameters.turn]
+      share.parameters = parameters.start(ofWorker: worker)
+    }
   }
 
   /// Made for each worker anew: workers that counted references to the same arrays would wait for each other.
@@ -167,23 +172,19 @@ final class GradientExchange: @unchecked Sendable {
   /// Sums a segment's gradients over all shards and updates its parameters; called by every worker, when all of this
   /// rank have finished the segment's backward pass.
   func update(
-    segment number: Int, _ parameters: UnsafeMutablePointer<Float>, _ optimizer: SGD, learningRate: Float,
-    batches: Int, _ worker: Worker
+    segment number: Int, _ optimizer: SGD, learningRate: Float, batches: Int, _ worker: Worker
   ) throws {
     if communicator.size > 1 {
       try joinWorkers(segment: number, worker)
       if worker.index == 0 { try exchange(segment: number) }
       try worker.barrier.wait()
     }
-    apply(segment: number, parameters, optimizer, learningRate: learningRate, batches: batches, worker)
+    apply(segment: number, optimizer, learningRate: learningRate, batches: batches, worker)
   }
 
   /// A worker's own part of the update: adds up its slice of the gradients, and takes the optimizer's step with it.
-  func apply(
-    segment number: Int, _ parameters: UnsafeMutablePointer<Float>, _ optimizer: SGD, learningRate: Float,
-    batches: Int, _ worker: Worker
-  ) {
-    let part = shares.with(worker.index) { $0.parts[number] }
+  func apply(segment number: Int, _ optimizer: SGD, learningRate: Float, batches: Int, _ worker: Worker) {
+    let (part, parameters) = shares.with(worker.index) { ($0.parts[number], $0.parameters!) }
     part.total.addUp(part.range) { _, offset, sums in
       optimizer.update(
         parameters, into: part.updated ?? parameters, sums, part.velocities + offset, at: offset, layout,
@@ -199,14 +200,14 @@ final class GradientExchange: @unchecked Sendable {
 
   /// Completes the parameters on every machine; called by every worker when all segments are updated, at the end of a step,
   /// where the workers of a rank meet anyway.
-  func gatherParameters(_ parameters: UnsafeMutablePointer<Float>, _ worker: Worker) throws {
+  func gatherParameters(_ worker: Worker) throws {
     guard communicator.size > 1 else { return }
     try worker.barrier.wait()
     if worker.index == 0 {
       try communicator.machineBarrier()
       if spansMachines {
         for segment in segments where !segment.range.isEmpty {
-          try communicator.gatherSlices(parameters, slices: segment.slices)
+          try communicator.gatherSlices(shares[0].parameters, slices: segment.slices)
         }
         try communicator.machineBarrier()
       }

@@ -101,7 +101,7 @@ package struct Plan: Sendable {
       let start = offset
       for operation in operations {
         for parameter in operation.parameters {
-          parameter.offset = offset
+          parameter.place(at: offset)
           offset += paddedCount(parameter.layout.count)
           parameters.append(parameter)
         }

@@ -74,7 +74,7 @@ private final class InputProbeOperation: Operation, @unchecked Sendable {
     }
   }
 
-  func finishBackward(_ worker: Worker) { worker.addUpShards(parameters[0]) { _, _ in } }
+  func finishBackward(_ worker: Worker) { worker.addUpShards(parameters[0].range) { _, _ in } }
 }
 
 /// Stands for the loss sum(w * y): writes down its input y and gives it the gradient w. Its two logits are 0.
