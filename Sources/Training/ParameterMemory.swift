@@ -15,7 +15,7 @@ package final class ParameterMemory {
   /// read, and the same core writes again takes some times as long: its copies must be called back first.
   let isReplicated: Bool
   /// Which of a worker's two arrays holds the parameters.
-  private(set) var turn = 0
+  package private(set) var turn = 0
   private let threads: Int
   private let communicator: any Communicator
   private var memory: SharedMemory?
@@ -26,7 +26,7 @@ package final class ParameterMemory {
   private static let mostReplicated = 512 << 10
 
   /// All 0.
-  init(count: Int, threads: Int, _ communicator: any Communicator) {
+  package init(count: Int, threads: Int, _ communicator: any Communicator) {
     (self.count, self.threads, self.communicator) = (count, threads, communicator)
     isReplicated =
       communicator.machine.count * threads > 1 && communicator.machines.count == 1
@@ -35,7 +35,7 @@ package final class ParameterMemory {
   }
 
   /// What a worker of this rank sees, once it is published.
-  func start(ofWorker index: Int) -> UnsafeMutablePointer<Float> {
+  package func start(ofWorker index: Int) -> UnsafeMutablePointer<Float> {
     guard let memory else { return draft!.start }
     return isReplicated
       ? array(ofWorker: index, rank: communicator.rank, turn: turn)
@@ -43,13 +43,13 @@ package final class ParameterMemory {
   }
 
   /// One of the two arrays of a worker of this machine.
-  func array(ofWorker index: Int, rank: Int, turn: Int) -> UnsafeMutablePointer<Float> {
+  package func array(ofWorker index: Int, rank: Int, turn: Int) -> UnsafeMutablePointer<Float> {
     memory!.regions[communicator.machine.firstIndex(of: rank)!].assumingMemoryBound(to: Float.self)
       + (2 * index + turn) * paddedCount(count)
   }
 
   /// The arrays that hold the parameters after a turn, of all workers of this machine; none if they stay where they are.
-  func next(_ turn: Int) -> [UnsafeMutablePointer<Float>] {
+  package func next(_ turn: Int) -> [UnsafeMutablePointer<Float>] {
     guard isReplicated else { return [] }
     return communicator.machine.flatMap { rank in
       (0..<threads).map { array(ofWorker: $0, rank: rank, turn: 1 - turn) }
@@ -57,7 +57,7 @@ package final class ParameterMemory {
   }
 
   /// The other arrays hold the parameters from now on.
-  func takeTurns() { if isReplicated { turn = 1 - turn } }
+  package func takeTurns() { if isReplicated { turn = 1 - turn } }
 
   /// As this rank has left them.
   package var current: UnsafeBufferPointer<Float> {
@@ -75,7 +75,7 @@ package final class ParameterMemory {
   }
 
   /// Makes the changes everyone's; called by all ranks, by the thread that meets the others.
-  func publish() throws {
+  package func publish() throws {
     guard isReplicated || communicator.machine.count > 1, let draft else { return }
     let isFirst = communicator.machine.first == communicator.rank
     if memory == nil {
