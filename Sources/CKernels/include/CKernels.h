@@ -70,7 +70,8 @@ typedef struct {
   int is_shared;
 } sgd_settings;
 
-/// g = gradient + weight_decay * p,   v = momentum * v + g,   updated = p - learning_rate * (nesterov ? g + momentum * v : v)
+/// g = gradient + weight_decay * p,   v = momentum * v + g,
+/// updated = p - learning_rate * (nesterov ? g + momentum * v : v)
 ///
 /// `updated` may be `gradient` or `parameter`.
 void sgd_update(
