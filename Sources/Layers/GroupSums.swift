@@ -110,8 +110,8 @@ package final class GroupSums: @unchecked Sendable {
   /// The row of a group's piece in the first of some shards of this rank.
   private func firstRow(_ group: Int, _ shards: Range<Int>, _ worker: Worker) -> UnsafePointer<Double> {
     let partition = worker.route.partition
-    let kind = partition.groups[kind]
-    let before = kind.pieceCount(in: 0..<partition.shards(ofRank: worker.communicator.rank).lowerBound)
-    return UnsafePointer(rows.start + (kind.piece(shard: shards.lowerBound, group: group) - before) * width)
+    let first = partition.shards(ofRank: worker.communicator.rank).lowerBound
+    let row = partition.groups[kind].piece(shard: shards.lowerBound, group: group, from: first)
+    return UnsafePointer(rows.start + row * width)
   }
 }

@@ -78,7 +78,7 @@ package final class Route: @unchecked Sendable {
         table[index] = group
         table[kindCount + index] =
           slice.stolenNumber.map { kind.pieceCount(in: ofRank) + worker.index * Self.mostStolen + $0 }
-          ?? kind.piece(shard: piece.shard, group: group) - kind.pieceCount(in: 0..<ofRank.lowerBound)
+          ?? kind.piece(shard: piece.shard, group: group, from: ofRank.lowerBound)
       }
       pieces.initializeElement(
         at: number,

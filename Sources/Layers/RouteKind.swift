@@ -58,8 +58,9 @@ package struct RouteKind {
       groups.map { number in
         let group = kind.groups[number]
         let touched = group.shards.clamped(to: ofRank)
-        let row = touched.isEmpty ? 0 : kind.piece(shard: touched.lowerBound, group: number)
-        return Group(group, row: row - kind.pieceCount(in: 0..<ofRank.lowerBound))
+        return Group(
+          group,
+          row: touched.isEmpty ? 0 : kind.piece(shard: touched.lowerBound, group: number, from: ofRank.lowerBound))
       })
     starting = Self.table(kind.groupsStartingInShard[run])
   }

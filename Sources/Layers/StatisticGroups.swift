@@ -117,8 +117,10 @@ package final class StatisticGroups: Sendable {
   /// The number of pieces in a run of shards.
   func pieceCount(in run: Range<Int>) -> Int { piecesBefore[run.upperBound] - piecesBefore[run.lowerBound] }
 
-  /// The number of a shard's piece of a group among all pieces.
-  func piece(shard: Int, group: Int) -> Int { piecesBefore[shard] + group - groupsOfShard[shard].lowerBound }
+  /// The number of a shard's piece of a group among all pieces from a shard on.
+  func piece(shard: Int, group: Int, from first: Int) -> Int {
+    piecesBefore[shard] - piecesBefore[first] + group - groupsOfShard[shard].lowerBound
+  }
 
   /// The group of one of a shard's samples.
   func group(of sample: Int, shard: Int) -> Int {

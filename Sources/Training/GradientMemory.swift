@@ -20,6 +20,8 @@ final class GradientMemory {
   private let counts: [Int]
   /// The number of a worker's first array that is here.
   private let first: Int
+  /// The arrays of each of the machine's ranks that are here.
+  private let arrayCounts: [Int]
 
   /// - Parameters:
   ///   - ranges: the parameters of each segment.
@@ -35,8 +37,10 @@ final class GradientMemory {
       paddedCount(zip(ranges, sides).filter { $0.1 == side }.map(\.0.count).max() ?? 0)
     }
     self.sides = sides
-    first = parameters.isReplicated ? 1 : 0
-    let mine = nodeCounts[machine.firstIndex(of: communicator.rank)!].reduce(0) { [first] in $0 + max(0, $1 - first) }
+    let first = parameters.isReplicated ? 1 : 0
+    self.first = first
+    arrayCounts = nodeCounts.map { $0.reduce(0) { $0 + max(0, $1 - first) } }
+    let mine = arrayCounts[machine.firstIndex(of: communicator.rank)!]
     memory = try communicator.share(bytes: mine * (counts[0] + counts[1]) * MemoryLayout<Float>.size)
   }
 
@@ -46,11 +50,11 @@ final class GradientMemory {
   /// - Parameter turn: which of a worker's arrays holds the parameters.
   func arrays(ofRank rank: Int, segment: Int, turn: Int) -> [[UnsafeMutablePointer<Float>]]? {
     guard let index = machine.firstIndex(of: rank) else { return nil }
-    let (side, nodes) = (sides[segment], nodeCounts[index])
-    let here = nodes.reduce(0) { $0 + max(0, $1 - first) }
+    let side = sides[segment]
     var next =
-      memory.regions[index].assumingMemoryBound(to: Float.self) + side * here * counts[0] - ranges[segment].lowerBound
-    return nodes.enumerated().map { worker, count in
+      memory.regions[index].assumingMemoryBound(to: Float.self) + side * arrayCounts[index] * counts[0]
+      - ranges[segment].lowerBound
+    return nodeCounts[index].enumerated().map { worker, count in
       (0..<count).map { node in
         if node < first { return parameters.array(ofWorker: worker, rank: rank, turn: 1 - turn) }
         defer { next += counts[side] }
