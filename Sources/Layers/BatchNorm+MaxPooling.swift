@@ -55,7 +55,7 @@ final class BatchNormMaxPooling: BatchNormTransform, @unchecked Sendable {
       NormalizedMaxPooling.addGradientSums(
         of: dy + piece.start * yStride, largest: largest + piece.start * yStride, x: x + piece.start * xStride,
         mean: coefficients(piece, slice).mean, dz: dz + piece.start * xStride, pooling.geometry, samples: piece.count,
-        to: gradientSums.row(piece))
+        to: norm.gradientSums.row(piece))
     }
   }
 

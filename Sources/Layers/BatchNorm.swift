@@ -53,7 +53,7 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
   }
 
   var kind: String { "BatchNorm moments" }
-  var parameters: [Parameter] { [norm.runningMean, norm.runningVariance] }
+  var parameters: [Parameter] { norm.parameters }
   func backwardReads(input: Int) -> Bool { input == 0 }
   var flopsPerSample: Int { 3 * norm.layout.shape.count }
 
@@ -109,23 +109,38 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
     }
   }
 
-  /// The batch's statistics take the way of the gradients. With several groups they are averaged; a group's are counted
-  /// in its first shard.
+  /// dBias = sum(dy),   dWeight = sum(dy * xhat), whose sums the other half has completed in a segment before. The batch's
+  /// statistics take the way of the gradients, averaged over groups. A group's are counted in its first shard.
   func finishBackward(_ worker: Worker) {
-    addUp(norm.runningMean.range, worker) { $0.mean }
-    addUp(norm.runningVariance.range, worker) { $0.unbiasedVariance }
+    let (kind, channels) = (worker.route.kind(norm.kind), norm.channels)
+    let share = 1 / Float(kind.groupCount)
+    addUp(norm.runningMean, kind, worker) { group, mean in
+      let means = norm.coefficients(worker, group: group).mean
+      for c in 0..<channels { mean[c] += share * means[c] }
+    }
+    addUp(norm.runningVariance, kind, worker) { group, variance in
+      let variances = norm.coefficients(worker, group: group).unbiasedVariance
+      for c in 0..<channels { variance[c] += share * variances[c] }
+    }
+    addUp(norm.bias, kind, worker) { group, dBias in
+      let sums = norm.gradientSums.total(worker, group: group)
+      for c in 0..<channels { dBias[c] += Float(sums[c]) }
+    }
+    addUp(norm.weight, kind, worker) { group, dWeight in
+      let (rstds, sums) = (
+        norm.coefficients(worker, group: group).rstd, norm.gradientSums.total(worker, group: group) + channels
+      )
+      for c in 0..<channels { dWeight[c] += Float(rstds[c] * sums[c]) }
+    }
   }
 
   private func addUp(
-    _ statistic: Range<Int>, _ worker: Worker, _ values: (BatchNormCoefficients) -> UnsafeMutablePointer<Float>
+    _ parameter: Parameter?, _ kind: RouteKind, _ worker: Worker,
+    _ body: (_ group: Int, _ gradient: UnsafeMutablePointer<Float>) -> Void
   ) {
-    let kind = worker.route.kind(norm.kind)
-    let weight = 1 / Float(kind.groupCount)
-    worker.addUpShards(statistic) { shard, gradient in
-      for group in kind.groups(startingIn: shard) {
-        let value = values(norm.coefficients(worker, group: group))
-        for c in 0..<norm.channels { gradient[c] += weight * value[c] }
-      }
+    guard let range = parameter?.range else { return }
+    worker.addUpShards(range) { shard, gradient in
+      for group in kind.groups(startingIn: shard) { body(group, gradient) }
     }
   }
 }
@@ -140,7 +155,6 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
   var statistics: Statistics { norm.layer.statistics }
   let meetsForward = false
   var sumCount: Int { 2 * norm.channels }
-  private(set) var gradientSums: SumColumns!
 
   init(_ name: String, _ norm: BatchNormState, _ x: Value, _ y: Value) {
     self.norm = norm
@@ -148,10 +162,8 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
   }
 
   var kind: String { "BatchNorm" + furtherTasks }
-  var parameters: [Parameter] {
-    [norm.weight, norm.bias].compactMap { $0 }
-      + (statistics == .frozen ? [norm.runningMean, norm.runningVariance] : [])
-  }
+  /// The other half has them, if there is one: when it is gone back through, their gradients are known.
+  var parameters: [Parameter] { statistics == .frozen ? norm.parameters : [] }
   var isCheap: Bool { true }
   func backwardReads(input: Int) -> Bool { input == 0 }
   var backwardReadsOutput: Bool { rectifies }
@@ -160,11 +172,10 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
 
   func compile(_ target: CompileTarget) { norm.allocate(target) }
 
-  func join(_ sums: SumColumns, _ target: CompileTarget) { gradientSums = sums }
+  func join(_ sums: SumColumns, _ target: CompileTarget) { norm.gradientSums = sums }
 
-  func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {
-    if mode == .evaluation || statistics == .frozen { norm.takeRunningStatistics(parameters) }
-  }
+  func needsPreparation(_ mode: Mode) -> Bool { mode == .evaluation || statistics == .frozen }
+  func prepare(_ parameters: UnsafePointer<Float>, _ context: KernelContext) { norm.takeRunningStatistics(parameters) }
 
   final func coefficients(_ piece: Piece, _ slice: Slice) -> BatchNormCoefficients {
     slice.isTraining && statistics != .frozen ? norm.coefficients(slice.owner, piece) : norm.running
@@ -192,9 +203,11 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
     let dResidual = inputs.count > 1 ? slice.storedInputGradient(self, 1) : nil
     for piece in slice.pieces {
       let start = piece.start * norm.layout.sampleStride
+      let sums = statistics == .frozen ? norm.clearedSums(slice.worker) : norm.gradientSums.row(piece)
       ChannelSums.addGradientSums(
         of: dy + start, y: y.map { $0 + start }, x: x + start, mean: coefficients(piece, slice).mean, dz: dz + start,
-        copy: dResidual.map { $0 + start }, norm.layout, samples: piece.count, to: gradientSums.row(piece))
+        copy: dResidual.map { $0 + start }, norm.layout, samples: piece.count, to: sums)
+      if statistics == .frozen { addFrozenGradients(sums, piece, slice) }
     }
     if statistics == .frozen, let dz = dz.floats {
       Normalize.backwardFrozen(dz, scale: norm.running.scale, norm.layout, samples: slice.count)
@@ -205,37 +218,14 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
 
   /// mean(dy),   rstd^2 * mean(dy * (x - mean)) = rstd * mean(dy * xhat)
   func receive(_ worker: Worker) {
-    if statistics == .frozen { return }
-    for group in gradientSums.groups(worker) {
+    for group in norm.gradientSums.groups(worker) {
       let (n, k) = (Double(norm.count(group, worker)), norm.coefficients(worker, group: group))
-      let sums = gradientSums.total(worker, group: group)
+      let sums = norm.gradientSums.total(worker, group: group)
       let products = sums + norm.channels
       let (means, slopes, rstds) = (k.meanGradient, k.slope, k.rstd)
       for c in 0..<norm.channels {
         means[c] = Float(sums[c] / n)
         slopes[c] = Float(rstds[c] * rstds[c] * products[c] / n)
-      }
-    }
-  }
-
-  /// dBias = sum(dy),   dWeight = sum(dy * xhat). The sums are complete; a group's are counted in its first shard.
-  func finishBackward(_ worker: Worker) {
-    if statistics == .frozen {
-      for statistic in [norm.runningMean, norm.runningVariance] { worker.addUpShards(statistic.range) { _, _ in } }
-    }
-    guard let weight = norm.weight?.range, let bias = norm.bias?.range else { return }
-    let kind = worker.route.kind(norm.kind)
-    worker.addUpShards(bias) { shard, dBias in
-      for group in kind.groups(startingIn: shard) {
-        let total = gradientSums.total(worker, group: group)
-        for c in 0..<norm.channels { dBias[c] += Float(total[c]) }
-      }
-    }
-    worker.addUpShards(weight) { shard, dWeight in
-      for group in kind.groups(startingIn: shard) {
-        let total = gradientSums.total(worker, group: group)
-        let rstd = (statistics == .frozen ? norm.running : norm.coefficients(worker, group: group)).rstd
-        for c in 0..<norm.channels { dWeight[c] += Float(rstd[c] * total[norm.channels + c]) }
       }
     }
   }

@@ -21,6 +21,10 @@ final class BatchNormState: @unchecked Sendable {
   private var memory: [BatchNormCoefficients.Memory] = []
   /// The number of the kind of statistics.
   private(set) var kind = 0
+  /// sum(dy) and sum(dy * (x - mean)) over groups.
+  var gradientSums: SumColumns!
+  /// With frozen statistics, room for those of a piece, by worker.
+  private var pieceSums: AlignedBuffer<Double>!
 
   init(_ layer: BatchNorm, _ layout: ActivationLayout, _ network: NetworkBuilder) {
     self.layer = layer
@@ -37,15 +41,28 @@ final class BatchNormState: @unchecked Sendable {
     }
   }
 
+  var parameters: [Parameter] { [runningMean, runningVariance] + [weight, bias].compactMap { $0 } }
+
   /// Channels, including padding.
   var channels: Int { layout.paddedChannels }
 
   func allocate(_ target: CompileTarget) {
-    kind = target.partitions[0].kind(layer.statistics)
-    mostGroups = target.partitions.flatMap { $0.groups(layer.statistics).groupsOfWorker.map(\.count) }.max() ?? 0
+    if layer.statistics == .frozen {
+      pieceSums = AlignedBuffer(count: target.workers * 2 * channels)
+    } else {
+      kind = target.partitions[0].kind(layer.statistics)
+      mostGroups = target.partitions.flatMap { $0.groups(layer.statistics).groupsOfWorker.map(\.count) }.max() ?? 0
+    }
     let memory = [1, target.workers * mostGroups].map { BatchNormCoefficients.Memory(rows: $0, channels: channels) }
     (running, batch) = (memory[0].first, memory[1].first)
     self.memory = memory
+  }
+
+  /// A worker's room for the sums of a piece, all 0.
+  func clearedSums(_ worker: Worker) -> UnsafeMutablePointer<Double> {
+    let sums = pieceSums.start + worker.index * 2 * channels
+    sums.update(repeating: 0, count: 2 * channels)
+    return sums
   }
 
   /// Elements per channel of a group.

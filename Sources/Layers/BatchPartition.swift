@@ -100,9 +100,9 @@ package final class BatchPartition: Sendable {
   /// The most samples of one shard.
   package var largestShard: Int { samples(ofShard: 0).count }
 
-  /// The kind's number; frozen statistics are nobody's, but their gradients are the global batch's.
+  /// The kind's number.
   package func kind(_ statistics: Statistics) -> Int {
-    guard let kind = kinds.firstIndex(of: statistics == .frozen ? .sync : statistics) else {
+    guard let kind = kinds.firstIndex(of: statistics) else {
       invariantFailure("the batch was not divided for \(statistics) statistics")
     }
     return kind

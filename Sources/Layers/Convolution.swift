@@ -115,7 +115,8 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
 
   func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) { backwardWeight = memory }
 
-  func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {
+  func needsPreparation(_ mode: Mode) -> Bool { forwardWeight.count > 0 }
+  func prepare(_ parameters: UnsafePointer<Float>, _ context: KernelContext) {
     kernel.prepareForward(parameters + weight.offset, into: forwardWeight.start, context)
   }
 

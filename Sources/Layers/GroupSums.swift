@@ -71,16 +71,17 @@ package final class GroupSums: @unchecked Sendable {
     return own.with(worker.index) { $0.start } + (group - kind.groups.lowerBound) * width
   }
 
-  /// Makes the totals from all workers' rows.
+  /// Makes the totals from all workers' rows, which they have announced.
   ///
   /// A group that spans ranks costs one message per rank. With `sync` there is one group; of smaller groups, only those
   /// that straddle a border between ranks need any.
   package func allReduce(_ worker: Worker) throws {
     let kind = worker.route.kind(kind)
-    if kind.spansWorkers { try worker.barrier.wait() }
+    if kind.spansWorkers { try worker.meetIfNeeded() }
     if kind.spansRanks {
       if worker.index == 0 { try reduceAcrossRanks(worker) }
-      try worker.barrier.wait()
+      if kind.joinsRanks { worker.hasMetRanks() }
+      try worker.meet()
     }
     for group in kind.groups where !kind[group].spansRanks {
       kind[group].addUp(rows.start, width: width, into: mutableTotal(group, worker))

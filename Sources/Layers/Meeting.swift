@@ -34,10 +34,11 @@ package struct Meeting: Sendable {
   private let participants: SharedArray<any MeetingParticipant>
   private let sums: GroupSums
 
-  /// The meetings of the participants, one for each kind of statistics among them.
+  /// The meetings of the participants, one for each kind of statistics among them; with frozen ones nobody needs to meet.
   package static func meetings(of participants: [any MeetingParticipant], _ target: CompileTarget) -> [Meeting] {
     var kinds: [Statistics] = []
-    for participant in participants where !kinds.contains(participant.statistics) {
+    for participant in participants
+    where participant.statistics != .frozen && !kinds.contains(participant.statistics) {
       kinds.append(participant.statistics)
     }
     return kinds.map { kind in Meeting(kind, participants.filter { $0.statistics == kind }, target) }
@@ -63,7 +64,7 @@ package struct Meeting: Sendable {
   /// Adds the rows of a slice that another worker has computed to those of its owner.
   package func add(_ stolen: Slice, to slice: Slice) { sums.add(stolen, to: slice) }
 
-  /// Sums up and lets the participants go on.
+  /// Sums up what the workers have announced, and lets the participants go on.
   package func meet(_ worker: Worker) throws {
     try sums.allReduce(worker)
     participants.forEach { $0.receive(worker) }

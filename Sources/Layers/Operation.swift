@@ -52,8 +52,10 @@ package protocol Operation: AnyObject, Sendable {
 
   // MARK: - What the engine calls
 
-  /// Derives what `forward` needs from changed parameters; called by one worker.
-  func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext)
+  /// Whether `forward` needs something that is derived from the parameters.
+  func needsPreparation(_ mode: Mode) -> Bool
+  /// Derives it from changed parameters; called by one worker.
+  func prepare(_ parameters: UnsafePointer<Float>, _ context: KernelContext)
   /// Derives what `backward` needs from the parameters, just before the segment's backward pass; called by every worker of
   /// the rank, each with its share.
   func prepareBackward(_ parameters: UnsafePointer<Float>, _ share: Share, _ context: KernelContext)
@@ -61,7 +63,7 @@ package protocol Operation: AnyObject, Sendable {
   func forward(_ slice: Slice)
   func backward(_ slice: Slice)
 
-  /// Completes the parameter gradients that wait for the segment's backward meetings.
+  /// Puts together the parameter gradients that are known for shards as a whole, when the worker's slices are done.
   func finishBackward(_ worker: Worker)
 }
 
@@ -80,7 +82,8 @@ extension Operation {
   package var leavesGradientInHalves: Bool { false }
   package func compile(_ target: CompileTarget) {}
   package func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) {}
-  package func prepare(_ parameters: UnsafePointer<Float>, _ mode: Mode, _ context: KernelContext) {}
+  package func needsPreparation(_ mode: Mode) -> Bool { false }
+  package func prepare(_ parameters: UnsafePointer<Float>, _ context: KernelContext) {}
   package func prepareBackward(_ parameters: UnsafePointer<Float>, _ share: Share, _ context: KernelContext) {}
   package func finishBackward(_ worker: Worker) {}
 

@@ -14,6 +14,8 @@ package struct RouteKind {
   let spansWorkers: Bool
   /// Whether any group needs several ranks.
   let spansRanks: Bool
+  /// Whether any group needs all ranks.
+  let joinsRanks: Bool
   /// From the first of `groups` on.
   private let details: UnsafePointer<Group>
   /// The worker's shards, and from the first of them on the groups whose first piece is there.
@@ -53,7 +55,7 @@ package struct RouteKind {
     let first = kind.pieceCount(in: ofRank.lowerBound..<max(run.lowerBound, ofRank.lowerBound))
     rows = first..<first + kind.pieceCount(in: run)
     groupCount = kind.groups.count
-    (spansWorkers, spansRanks, shards) = (kind.spansWorkers, kind.spansRanks, run)
+    (spansWorkers, spansRanks, joinsRanks, shards) = (kind.spansWorkers, kind.spansRanks, kind.joinsRanks, run)
     details = Self.table(
       groups.map { number in
         let group = kind.groups[number]

@@ -32,7 +32,7 @@ package struct Slice {
 
   package var count: Int { samples.count }
   package var kernels: KernelContext { worker.kernels }
-  package var isTraining: Bool { worker.mode == .training }
+  package var isTraining: Bool { worker.mode != .evaluation }
 
   /// The slice's part of an activation.
   package subscript(_ value: Value) -> UnsafeMutablePointer<Float> { places.values[value.number].address(localStart) }

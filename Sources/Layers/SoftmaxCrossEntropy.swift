@@ -15,7 +15,7 @@ package final class SoftmaxCrossEntropyLoss: Operation, MeetingParticipant, @unc
   }
 
   package var statistics: Statistics { .sync }
-  package var meetsForward: Bool { true }
+  package var meetsForward: Bool { false }
   package var sumCount: Int { 2 }
   package var kind: String { "SoftmaxCrossEntropy" }
   package func backwardReads(input: Int) -> Bool { true }
@@ -24,19 +24,12 @@ package final class SoftmaxCrossEntropyLoss: Operation, MeetingParticipant, @unc
   package func join(_ sums: SumColumns, _ target: CompileTarget) { self.sums = sums }
   package func receive(_ worker: Worker) {}
 
+  /// In training the loss comes with its gradient.
   package func forward(_ slice: Slice) {
-    for piece in slice.pieces {
-      let (loss, correct) = apply(slice, piece, dx: nil)
-      let row = sums.row(piece)
-      row[0] += loss
-      row[1] += Double(correct)
-    }
+    if slice.worker.mode != .training { addUp(slice, dx: nil) }
   }
 
-  package func backward(_ slice: Slice) {
-    guard let dx = slice.inputGradient(self, 0) else { return }
-    for piece in slice.pieces { _ = apply(slice, piece, dx: dx + piece.start * inputs[0].layout.sampleStride) }
-  }
+  package func backward(_ slice: Slice) { addUp(slice, dx: slice.inputGradient(self, 0)) }
 
   /// The sum of the losses and the number of correct answers, over the global batch.
   package func totals(_ worker: Worker) -> (loss: Double, correct: Int) {
@@ -44,13 +37,17 @@ package final class SoftmaxCrossEntropyLoss: Operation, MeetingParticipant, @unc
     return (total[0], Int(total[1]))
   }
 
-  private func apply(
-    _ slice: Slice, _ piece: Piece, dx: UnsafeMutablePointer<Float>?
-  ) -> (loss: Double, correct: Int) {
+  private func addUp(_ slice: Slice, dx: UnsafeMutablePointer<Float>?) {
     let stride = inputs[0].layout.sampleStride
-    return SoftmaxCrossEntropy.lossAndGradient(
-      slice[inputs[0]] + piece.start * stride, labels: slice.labels + piece.start,
-      rows: piece.count, classes: inputs[0].shape.channels, stride: stride,
-      smoothing: slice.isTraining ? smoothing : 0, scale: slice.worker.lossScale, dx: dx)
+    for piece in slice.pieces {
+      let start = piece.start * stride
+      let (loss, correct) = SoftmaxCrossEntropy.lossAndGradient(
+        slice[inputs[0]] + start, labels: slice.labels + piece.start, rows: piece.count,
+        classes: inputs[0].shape.channels, stride: stride, smoothing: slice.isTraining ? smoothing : 0,
+        scale: slice.worker.lossScale, dx: dx.map { $0 + start })
+      let row = sums.row(piece)
+      row[0] += loss
+      row[1] += Double(correct)
+    }
   }
 }

@@ -41,6 +41,8 @@ package final class StatisticGroups: Sendable {
   package let spansWorkers: Bool
   /// Whether any group needs several ranks.
   package let spansRanks: Bool
+  /// Whether any group needs all ranks.
+  let joinsRanks: Bool
 
   init(_ statistics: Statistics, globalCount: Int, shards: Int, grid: WorkerGrid) {
     let shardSamples = (0..<shards).map {
@@ -54,7 +56,7 @@ package final class StatisticGroups: Sendable {
     }
     let runs: [(samples: Range<Int>, shards: Range<Int>)]
     switch statistics {
-    case .sync, .frozen:
+    case .sync:
       runs = [(0..<globalCount, 0..<shards)]
     case .local:
       runs = (0..<grid.workers).compactMap { worker in
@@ -68,9 +70,11 @@ package final class StatisticGroups: Sendable {
         let samples = start..<min(start + count, globalCount)
         return (samples, touched(samples))
       }
+    case .frozen:
+      invariantFailure("frozen statistics are taken over no samples")
     }
     /// Whether every worker wants the sums, also one that has nothing to add.
-    let isGlobal = statistics == .sync || statistics == .frozen
+    let isGlobal = statistics == .sync
     let groups = runs.map { Self.group($0.samples, $0.shards, shards: shards, grid: grid, isGlobal: isGlobal) }
     self.groups = groups
     let groupsOfShard = (0..<shards).map { shard in
@@ -91,6 +95,7 @@ package final class StatisticGroups: Sendable {
     }
     piecesBefore = groupsOfShard.reduce(into: [0]) { $0.append($0.last! + $1.count) }
     spansRanks = groups.contains { $0.spansRanks }
+    joinsRanks = groups.contains { $0.spansRanks && $0.ranks.roots.allSatisfy { !$0.isEmpty } }
     spansWorkers =
       isGlobal
       ? grid.workers > 1

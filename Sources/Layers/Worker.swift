@@ -4,7 +4,10 @@ import Tensors
 
 /// What is being done with a batch.
 package enum Mode: Sendable {
+  /// A backward pass follows.
   case training
+  /// The same without one: the batch's own statistics, and the loss.
+  case trial
   case evaluation
 }
 
@@ -66,6 +69,28 @@ package final class Worker: @unchecked Sendable {
   deinit {
     gradientSlots.deallocate()
   }
+
+  // MARK: - Meeting others
+
+  /// Whether others must meet this worker before they read what it has written: the rank's other workers, or those of the
+  /// machine's other ranks.
+  private var hasNews = false
+  package private(set) var hasNewsForMachine = false
+
+  /// Says that it has written what others will read.
+  package func announce() { (hasNews, hasNewsForMachine) = (true, true) }
+
+  /// Meets the rank's other workers.
+  package func meet() throws {
+    try barrier.wait()
+    hasNews = false
+  }
+
+  /// Meets the rank's other workers, unless they have met since there was anything new.
+  package func meetIfNeeded() throws { if hasNews { try meet() } }
+
+  /// Of the worker that meets other ranks, all of which it has met.
+  func hasMetRanks() { hasNewsForMachine = false }
 
   /// This worker's number among those of all ranks.
   package let number: Int

@@ -24,12 +24,10 @@ extension Engine {
   /// All ranks call it together and get the same.
   package func inputs(of name: String, channel: Int, _ batch: Batch) throws -> [Float] {
     invariant(precision == .float32, "inputs of operations are read as Floats")
-    try load(batch, .evaluation)
-    let partition = workers[0].route.partition
+    let partition = partition(globalCount: batch.globalCount)
     let values = AlignedBuffer<Float>(count: batch.globalCount)
-    try team.run { [self] index in
-      try prepare(workers[index])
-      try forward(workers[index]) { operation, slice in
+    try run(batch, .evaluation) { [self] worker in
+      try forward(worker) { operation, slice in
         guard operation.name == name, let input = operation.inputs.first else { return }
         for (row, sample) in slice.samples.enumerated() {
           values.start[sample] = slice[input][row * input.layout.sampleStride + channel]

@@ -18,7 +18,6 @@ extension Engine {
   ///
   /// Overwrites activations and gradients; the parameters and the optimizer's state stay what they are.
   package func isolatedTimes(_ batch: Batch, _ isolation: Isolation) throws -> [StepProfile.Record] {
-    try load(batch, .training)
     let parametersBefore = Array(parameters.current)
     let velocities = try exchange.gatheredVelocities()
     // The others' updates, too, change what has just been noted.
@@ -29,8 +28,7 @@ extension Engine {
     }
     let count = plan.segments.reduce(0) { $0 + $1.operations.count }
     let records = Locked([StepProfile.Record](repeating: .init(operations: count), count: workers.count))
-    try team.run { [self] index in
-      let worker = workers[index]
+    try run(batch, .training) { [self] worker in
       var record = StepProfile.Record(operations: count)
       var number = 0
       for segment in plan.segments {
@@ -59,7 +57,7 @@ extension Engine {
         }
       }
       let done = record
-      records.withLock { $0[index] = done }
+      records.withLock { $0[worker.index] = done }
     }
     return records.withLock { $0 }
   }

@@ -15,10 +15,8 @@ extension Engine {
     let tables = norms.map { norm in
       AlignedBuffer<Double>(count: batch.globalCount * 2 * norm.inputs[0].layout.paddedChannels)
     }
-    try load(batch, mode)
-    try team.run { [self] index in
-      try prepare(workers[index])
-      try forward(workers[index]) { operation, slice in
+    try run(batch, mode) { [self] worker in
+      try forward(worker) { operation, slice in
         guard let number = norms.firstIndex(where: { $0 === operation }) else { return }
         let (x, layout) = (operation.inputs[0], operation.inputs[0].layout)
         for (offset, sample) in slice.samples.enumerated() {
@@ -64,7 +62,7 @@ extension Trainer {
       }
     }
     let model = model
-    fixStatistics(try sums(.training, done: 0))
+    fixStatistics(try sums(.trial, done: 0))
     let sums = try sums(.evaluation, done: batches)
     try initialize(from: model, source: "the model")
     let layers = norms.map { norm in

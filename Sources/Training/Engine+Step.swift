@@ -15,31 +15,23 @@ extension Engine {
     return result
   }
 
-  /// Forward, loss, and if that is finite backward and update.
+  /// Forward, backward with the loss, and if that is finite the update.
   func pass(_ batch: Batch, _ optimizer: SGD, learningRate: Float) throws -> BatchResult {
-    try load(batch, .training)
-    try team.run { [self] index in
-      let worker = workers[index]
-      try prepare(worker)
-      observer?.finished(.preparation, worker: index)
+    try run(batch, .training) { [self] worker in
+      prepareBackward(plan.segments.count - 1, worker)
       try forward(worker)
-      guard plan.network.loss.totals(worker).loss.isFinite else { return }
       try backward(worker, optimizer, learningRate: learningRate)
       try exchange.gatherParameters(worker)
-      observer?.finished(.update, worker: index)
+      observer?.finished(.update, worker: worker.index)
     }
     let result = result(batch)
     if result.loss.isFinite { parameters.takeTurns() }
     return result
   }
 
-  /// The loss and the correct answers on a batch, with the running statistics or, as in training, the batch's own.
+  /// The loss and the correct answers on a batch, with the running statistics or, in a trial, the batch's own.
   package func evaluate(_ batch: Batch, _ mode: Mode = .evaluation) throws -> BatchResult {
-    try load(batch, mode)
-    try team.run { [self] index in
-      try prepare(workers[index])
-      try forward(workers[index])
-    }
+    try run(batch, mode) { [self] in try forward($0) }
     return result(batch)
   }
 
@@ -48,28 +40,24 @@ extension Engine {
     return BatchResult(lossSum: totals.loss, correct: totals.correct, count: batch.globalCount)
   }
 
-  /// Derives what the forward pass, and the backward pass of the last segment, need from the parameters, each worker for
-  /// some of the operations.
+  /// Derives what the forward pass needs from the parameters, each worker for some of the operations.
   func prepare(_ worker: Worker) throws {
     if let rounding {
       rounding.apply(UnsafePointer(parameters.start(ofWorker: worker.index)), worker)
-      try worker.barrier.wait()
+      try worker.meet()
     }
     var number = 0
-    plan.segments.forEach { segment in
-      segment.operations.forEach { operation in
-        if number % workers.count == worker.index {
-          operation.prepare(worker.parameters, worker.mode, worker.kernels)
-        }
-        number += 1
-      }
+    plan.forEachPrepared(worker.mode) { operation in
+      if number % workers.count == worker.index { operation.prepare(worker.parameters, worker.kernels) }
+      number += 1
     }
-    if worker.mode == .training { prepareBackward(plan.segments.count - 1, worker) }
-    try worker.barrier.wait()
+    if number > 0 { try worker.meet() }
+    observer?.finished(.preparation, worker: worker.index)
   }
 
   /// Derives what a segment's backward pass needs from the parameters, each worker its share.
   private func prepareBackward(_ number: Int, _ worker: Worker) {
+    worker.announce()
     plan.segments.with(number) { segment in
       // What one worker must do alone, another one does in the next segment.
       let share = Share((worker.index + number) % workers.count, of: workers.count)
@@ -83,12 +71,13 @@ extension Engine {
   /// - Parameter inspect: called after each operation, to look for what went wrong.
   func forward(_ worker: Worker, inspect: ((any Operation, Slice) -> Void)? = nil) throws {
     try plan.segments.forEach { segment in
-      // Evaluation looks at no batch statistics, only at the loss, where the last segment ends. Two calls, because a variable
-      // that holds one array or the other would count references.
-      if worker.mode == .training || segment.number == plan.segments.count - 1 {
-        try forward(worker, segment, segment.forwardMeetings, inspect)
-      } else {
+      // Several calls, because a variable that holds one array or the other would count references.
+      if worker.mode != .training, segment.number == plan.segments.count - 1 {
+        try forward(worker, segment, plan.lossMeeting, inspect)
+      } else if worker.mode == .evaluation {
         try forward(worker, segment, [], inspect)
+      } else {
+        try forward(worker, segment, segment.forwardMeetings, inspect)
       }
     }
   }
@@ -104,6 +93,7 @@ extension Engine {
       if slice.count > 0 { forward(slice, segment, inspect) }
     }
     observer?.finished(.waiting, worker: worker.index)
+    if !meetings.isEmpty { worker.announce() }
     try meetings.forEach { try $0.meet(worker) }
     observer?.finished(.meeting, worker: worker.index)
   }
@@ -120,6 +110,8 @@ extension Engine {
 
   /// The same segments in reverse; nothing reads a segment's parameters after its turn, so that they are updated at once.
   private func backward(_ worker: Worker, _ optimizer: SGD, learningRate: Float) throws {
+    // The last segment's weights are ready when all have come.
+    try worker.meetIfNeeded()
     try plan.segments.forEachReversed { segment in
       placeGradients(of: segment, worker)
       segment.backwardMeetings.forEach { $0.open(worker) }
@@ -132,15 +124,14 @@ extension Engine {
       }
       observer?.finished(.waiting, worker: worker.index)
       addGradients(ofStolen: stolen, segment, worker)
-      observer?.finished(.addition, worker: worker.index)
-      try segment.backwardMeetings.forEach { try $0.meet(worker) }
-      observer?.finished(.meeting, worker: worker.index)
       segment.operations.forEach { $0.finishBackward(worker) }
       observer?.finished(.addition, worker: worker.index)
+      worker.announce()
+      try segment.backwardMeetings.forEach { try $0.meet(worker) }
       // The next segment's weights are ready when all have come, and this one's gradients complete.
-      try worker.barrier.wait()
-      observer?.finished(.waiting, worker: worker.index)
-      if segment.parameters.isEmpty { return }
+      try worker.meetIfNeeded()
+      observer?.finished(.meeting, worker: worker.index)
+      guard !segment.parameters.isEmpty, plan.network.loss.totals(worker).loss.isFinite else { return }
       try exchange.update(
         segment: segment.number, optimizer, learningRate: learningRate, batches: batchesTracked + 1, worker)
       observer?.finished(.update, worker: worker.index)

@@ -4,7 +4,9 @@ import Layers
 import Tensors
 
 /// This rank's samples of a global batch, as they come from a data set.
-package struct Batch {
+///
+/// Sendable: workers read it.
+package struct Batch: @unchecked Sendable {
   /// [n, C, H, W], plain, for the n samples that this rank's workers compute.
   package let input: UnsafePointer<Float>
   /// One per sample.
@@ -146,25 +148,36 @@ package final class Engine: @unchecked Sendable {
     }
   }
 
-  /// Hands a batch, and the parameters as they are now, to the workers.
-  func load(_ batch: Batch, _ mode: Mode) throws {
+  /// Hands a batch, and the parameters as they are now, to the workers, and has each of them do something with it.
+  func run(_ batch: Batch, _ mode: Mode, _ body: @escaping @Sendable (Worker) throws -> Void) throws {
     try parameters.publish()
     try exchange.begin()
     let routes = routes(batch.globalCount)
-    let first = routes[0].partition.samples(ofRank: communicator.rank).lowerBound
-    let input = plan.network.input
-    for worker in workers {
-      worker.route = routes[worker.index]
-      worker.parameters = UnsafePointer(rounding?.parameters.start ?? parameters.start(ofWorker: worker.index))
-      worker.mode = mode
-      worker.step = step
-      let offset = worker.samples.isEmpty ? 0 : worker.samples.lowerBound - first
+    try team.run { [self] index in
+      let worker = workers[index]
+      load(batch, mode, routes[index], worker)
+      try prepare(worker)
+      try body(worker)
+    }
+  }
+
+  private func load(_ batch: Batch, _ mode: Mode, _ route: Route, _ worker: Worker) {
+    worker.route = route
+    worker.mode = mode
+    worker.step = step
+    worker.parameters = UnsafePointer(rounding?.parameters.start ?? parameters.start(ofWorker: worker.index))
+    exchange.begin(worker)
+    let (partition, stride) = (route.partition, plan.network.input.layout.sampleStride)
+    let first = partition.samples(ofRank: communicator.rank).lowerBound
+    for owner in workers.indices {
+      let samples = partition.samples(ofShards: partition.shards(ofWorker: communicator.rank * grid.threads + owner))
+      let offset = samples.isEmpty ? 0 : samples.lowerBound - first
+      let input = ActivationPlaces.Place(
+        start: UnsafeMutablePointer(mutating: batch.input + offset * stride), stride: stride)
+      if precision == .float32 { worker.places[owner].values[plan.network.input.number] = input }
+      guard owner == worker.index else { continue }
+      worker.input = input
       worker.labels = batch.labels + offset
-      let samples = UnsafeMutablePointer(mutating: batch.input + offset * input.layout.sampleStride)
-      worker.input = ActivationPlaces.Place(start: samples, stride: input.layout.sampleStride)
-      if precision == .float32 {
-        for other in workers { other.places[worker.index].values[input.number] = worker.input }
-      }
     }
   }
 

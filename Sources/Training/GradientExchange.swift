@@ -110,20 +110,23 @@ final class GradientExchange: @unchecked Sendable {
     (self.parameters, self.communicator, self.ranks, self.shardSums) = (parameters, communicator, ranks, shardSums)
   }
 
-  /// Prepares a step, once parameters are published; called by all ranks, by the thread that meets the others.
+  /// Takes memory, once parameters are published; called by all ranks, by the thread that meets the others.
   func begin() throws {
-    if memory == nil {
-      let memory = try GradientMemory(segments.map(\.range), nodeCounts: nodeCounts, parameters, communicator)
-      for worker in shardSums.indices {
-        shares[worker].turns = (0..<(parameters.isReplicated ? 2 : 1)).map { turn in
-          segments.indices.map { part(ofWorker: worker, memory, segment: $0, turn: turn) }
-        }
+    if memory != nil { return }
+    let memory = try GradientMemory(segments.map(\.range), nodeCounts: nodeCounts, parameters, communicator)
+    for worker in shardSums.indices {
+      shares[worker].turns = (0..<(parameters.isReplicated ? 2 : 1)).map { turn in
+        segments.indices.map { part(ofWorker: worker, memory, segment: $0, turn: turn) }
       }
-      self.memory = memory
     }
-    for (worker, share) in shares.enumerated() {
+    self.memory = memory
+  }
+
+  /// Prepares a worker for a step.
+  func begin(_ worker: Worker) {
+    shares.with(worker.index) { share in
       share.parts = share.turns[parameters.turn]
-      share.parameters = parameters.start(ofWorker: worker)
+      share.parameters = parameters.start(ofWorker: worker.index)
     }
   }
 
@@ -170,14 +173,14 @@ final class GradientExchange: @unchecked Sendable {
   // MARK: - The update
 
   /// Sums a segment's gradients over all shards and updates its parameters; called by every worker, when all of this
-  /// rank have finished the segment's backward pass.
+  /// rank have announced them and met.
   func update(
     segment number: Int, _ optimizer: SGD, learningRate: Float, batches: Int, _ worker: Worker
   ) throws {
     if communicator.size > 1 {
       try joinWorkers(segment: number, worker)
-      if worker.index == 0 { try exchange(segment: number) }
-      try worker.barrier.wait()
+      if worker.index == 0 { try exchange(segment: number, worker) }
+      try worker.meet()
     }
     apply(segment: number, optimizer, learningRate: learningRate, batches: batches, worker)
   }
@@ -202,7 +205,7 @@ final class GradientExchange: @unchecked Sendable {
   /// where the workers of a rank meet anyway.
   func gatherParameters(_ worker: Worker) throws {
     guard communicator.size > 1 else { return }
-    try worker.barrier.wait()
+    try worker.meet()
     if worker.index == 0 {
       try communicator.machineBarrier()
       if spansMachines {
@@ -223,12 +226,13 @@ final class GradientExchange: @unchecked Sendable {
     part.rankSum.addUp(mine) { root, offset, sums in
       (part.rankNodes[root] + offset).update(from: sums.baseAddress!, count: sums.count)
     }
-    try worker.barrier.wait()
+    worker.announce()
+    try worker.meet()
   }
 
   /// Makes the roots of all ranks readable: those of this machine have been left by the backward pass.
-  private func exchange(segment number: Int) throws {
-    try communicator.machineBarrier()
+  private func exchange(segment number: Int, _ worker: Worker) throws {
+    if worker.hasNewsForMachine { try communicator.machineBarrier() }
     guard spansMachines else { return }
     try communicator.exchangeSlices(
       of: shares[0].parts[number].rankNodes.prefix(rankSum.results.count).map { UnsafePointer($0) }, ranks,

@@ -168,17 +168,19 @@ struct Liveness: Sendable {
   // MARK: - Gradients
 
   /// Whether the loss's gradient by the value is wanted.
-  func needsGradient(_ value: Value) -> Bool {
-    guard let producer = producer[value.number]?.operation else { return false }
+  func needsGradient(_ value: Value) -> Bool { needsGradient(value.number) }
+
+  private func needsGradient(_ value: Int) -> Bool {
+    guard let producer = producer[value]?.operation else { return false }
     return producer !== network.loss
       && (producer.parameters.contains(where: \.isLearned) || producer.inputs.contains(where: needsGradient))
   }
 
-  /// The value whose gradient's memory holds this one's: an alias shares with its original if nothing else reads that, and
-  /// a gradient may take over the memory of another that a segment has read for the last time.
+  /// The value whose gradient's memory holds this one's: an alias shares with its original, if that has a gradient and nothing
+  /// else reads it, and a gradient may take over the memory of another that a segment has read for the last time.
   func gradientRoot(_ value: Value) -> Int {
     var root = value.number
-    if let original = network.aliases[root], consumers[original]?.count == 1 { root = original }
+    if let original = network.aliases[root], consumers[original]?.count == 1, needsGradient(original) { root = original }
     while let earlier = inherited[root] { root = earlier }
     return root
   }

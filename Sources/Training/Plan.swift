@@ -30,19 +30,19 @@ package struct Plan: Sendable {
 
     fileprivate init(
       _ number: Int, _ operations: [any Operation], differentiated: [any Operation], recomputed: [any Operation],
-      inputs: (forward: KeptInputs, backward: KeptInputs), conversions: Conversions?, sliceSize: Int,
+      loss: [Meeting], inputs: (forward: KeptInputs, backward: KeptInputs), conversions: Conversions?, sliceSize: Int,
       parameters: Range<Int>, _ target: CompileTarget
     ) {
-      func meetings(_ operations: [any Operation], forward: Bool) -> SharedArray<Meeting> {
+      func meetings(_ operations: [any Operation], forward: Bool) -> [Meeting] {
         let participants = operations.compactMap { $0 as? any MeetingParticipant }
-        return SharedArray(Meeting.meetings(of: participants.filter { $0.meetsForward == forward }, target))
+        return Meeting.meetings(of: participants.filter { $0.meetsForward == forward && !($0 is SoftmaxCrossEntropyLoss) }, target)
       }
       self.number = number
       self.operations = SharedArray(operations)
       self.differentiated = SharedArray(differentiated.map(Differentiated.init))
       self.recomputed = SharedArray(recomputed)
-      forwardMeetings = meetings(operations, forward: true)
-      backwardMeetings = meetings(differentiated, forward: false)
+      forwardMeetings = SharedArray(meetings(operations, forward: true))
+      backwardMeetings = SharedArray(meetings(differentiated, forward: false) + loss)
       self.conversions = conversions
       (forwardInputs, backwardInputs) = inputs
       (self.sliceSize, self.parameters) = (sliceSize, parameters)
@@ -65,6 +65,10 @@ package struct Plan: Sendable {
 
   package let network: Network
   package let segments: SharedArray<Segment>
+  /// The meeting over the loss: in training one of the last segment's backward pass, else at the end of the forward pass.
+  package let lossMeeting: SharedArray<Meeting>
+  /// The operations to be prepared before a forward pass, of training and of evaluation.
+  private let prepared: (training: SharedArray<any Operation>, evaluation: SharedArray<any Operation>)
   package let memory: ActivationMemory
   /// Parameters in the order of their places.
   package let parameters: [Parameter]
@@ -94,6 +98,7 @@ package struct Plan: Sendable {
     }
     liveness.wireForms(precision)
 
+    let lossMeeting = Meeting.meetings(of: [network.loss], targets[targets.count - 1])
     var segments: [Segment] = []
     var offset = 0
     var parameters: [Parameter] = []
@@ -109,16 +114,27 @@ package struct Plan: Sendable {
       segments.append(
         Segment(
           number, operations, differentiated: liveness.differentiated(in: number),
-          recomputed: liveness.recomputed(in: number),
+          recomputed: liveness.recomputed(in: number), loss: number == groups.count - 1 ? lossMeeting : [],
           inputs: KeptInputs.inputs(of: number, liveness, precision),
           conversions: precision == .bfloat16 ? Conversions(liveness, segment: number) : nil,
           sliceSize: sliceSizes[number], parameters: start..<offset, targets[number]))
     }
     self.segments = SharedArray(segments)
+    self.lossMeeting = SharedArray(lossMeeting)
+    func toPrepare(_ mode: Mode) -> SharedArray<any Operation> {
+      SharedArray(groups.joined().filter { $0.needsPreparation(mode) })
+    }
+    prepared = (toPrepare(.training), toPrepare(.evaluation))
     self.parameters = parameters
     parameterCount = offset
     memory = ActivationMemory(
       liveness, precision, sliceSizes: sliceSizes.map { min($0, samples) }, samplesPerWorker: samples)
+  }
+
+  /// Hands over the operations to be prepared before a forward pass: one array or the other in a variable would count
+  /// references.
+  func forEachPrepared(_ mode: Mode, _ body: (any Operation) -> Void) {
+    if mode == .evaluation { prepared.evaluation.forEach(body) } else { prepared.training.forEach(body) }
   }
 
   /// The variance of one element is no variance.

@@ -10,11 +10,12 @@ package enum StepPart {
   case backward(any Operation)
   /// Between bf16 in memory and the Floats that operations compute with.
   case conversion
-  /// Sums over workers: waiting for them, adding up, and what follows for batch norm.
+  /// The end of a pass through a segment: waiting for the rank's other workers, sums over all, and what follows for batch
+  /// norm.
   case meeting
   /// Gradients that several operations, shards or workers have added to.
   case addition
-  /// Waiting for the other workers of this rank: for slices they have taken over, and before gradients are exchanged.
+  /// Waiting for slices that the rank's other workers have taken over.
   case waiting
   /// The exchange of gradients, the update, and the exchange of parameters.
   case update

@@ -20,7 +20,7 @@ extension Trainer {
           + " \(batches)")
     }
     try forEachBatch(batches) { number, batch in
-      _ = try engine.evaluate(batch, .training)
+      _ = try engine.evaluate(batch, .trial)
       moments.add(engine.workers[0])
       progress(number + 1)
     }

@@ -85,7 +85,7 @@ import Training
       return try Self.measure(trainer) { engine, batch in
         _ = try engine.train(batch, learningRate: Float(share * 0.1))
         engine.step = 0  // The same noise.
-        return try engine.evaluate(batch, .training).loss
+        return try engine.evaluate(batch, .trial).loss
       }
     }
     let range = try #require(landscape.loss)

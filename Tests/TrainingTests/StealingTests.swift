@@ -17,8 +17,6 @@ import Training
       /// The passes through a segment that it has finished, and how many it had when it last began one, and when it last
       /// had nothing left to take.
       var (segments, begun, done) = (0, -1, -1)
-      /// What finishes a pass on the way back: after its meeting an addition, and a wait of its own.
-      var (hasMet, isFinishing) = (false, false)
     }
 
     private let slow: Int
@@ -31,17 +29,12 @@ import Training
 
     func finished(_ part: StepPart, worker: Int) {
       let begins = progress.withLock { workers in
-        defer { workers[worker].hasMet = if case .meeting = part { true } else { false } }
         switch part {
         case .forward: workers[worker].forward += 1
         case .backward: workers[worker].backward += 1
         case .waiting:
           // Also a worker that began nothing: its first shard had no samples, and others took the rest.
-          if !workers[worker].isFinishing { workers[worker].done = workers[worker].segments }
-          workers[worker].isFinishing = false
-          return false
-        case .addition:
-          if workers[worker].hasMet { workers[worker].isFinishing = true }
+          workers[worker].done = workers[worker].segments
           return false
         case .meeting:
           workers[worker].segments += 1
