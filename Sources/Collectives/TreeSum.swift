@@ -4,6 +4,7 @@ package enum TreeSum {
   private static let chunk = 512
 
   /// sum = the rows, added up in the order of a schedule that leaves one result.
+  @_specialize(where Element == Double)
   package static func sum<Element: FloatingPoint & BitwiseCopyable>(
     _ schedule: SumSchedule, rows: UnsafePointer<Element>, width: Int, into sum: UnsafeMutablePointer<Element>
   ) {

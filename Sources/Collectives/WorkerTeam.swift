@@ -14,12 +14,15 @@ package final class WorkerTeam: Sendable {
   package let barrier: Barrier
 
   private let gate: Barrier
-  private let state: Locked<State>
+  private let failure = Locked<(any Error)?>(nil)
   private let finished = DispatchGroup()
+  /// What to run, as long as the workers do; written while they wait at the gate.
+  private nonisolated(unsafe) var task: Unmanaged<Task>?
 
-  private struct State {
-    var body: (@Sendable (Int) throws -> Void)?
-    var failure: (any Error)?
+  private final class Task: Sendable {
+    let body: @Sendable (_ worker: Int) throws -> Void
+
+    init(_ body: @escaping @Sendable (_ worker: Int) throws -> Void) { self.body = body }
   }
 
   package init(size: Int, patience: Barrier.Patience) {
@@ -27,16 +30,16 @@ package final class WorkerTeam: Sendable {
     self.size = size
     barrier = Barrier(count: size, patience: patience)
     gate = Barrier(count: size, patience: patience)
-    state = Locked(State())
     platform_set_openmp_threads(1)
     for worker in 1..<max(size, 1) {
-      // The queue must not keep the team alive, or the team could never end its workers.
-      let (gate, barrier, state) = (gate, barrier, StateReference(self))
+      // The queue must not keep the team alive, or the team could never end its workers; it waits for them before it goes.
+      let (gate, team) = (gate, Reference(team: .passUnretained(self)))
       DispatchQueue(label: "lockstep.worker.\(worker)", qos: .userInitiated).async(group: finished) {
         let mode = Self.prepareThread()
         // Dispatch gives the thread to others.
         defer { platform_set_float_mode(mode) }
-        while (try? gate.wait()) != nil, Self.perform(worker, barrier, state) {
+        while (try? gate.wait()) != nil {
+          team.team._withUnsafeGuaranteedRef { $0.perform(worker) }
           guard (try? gate.wait()) != nil else { return }
         }
       }
@@ -44,7 +47,6 @@ package final class WorkerTeam: Sendable {
   }
 
   deinit {
-    state.withLock { $0.body = nil }
     gate.poison()
     finished.wait()
   }
@@ -55,28 +57,27 @@ package final class WorkerTeam: Sendable {
   package func run(_ body: @escaping @Sendable (_ worker: Int) throws -> Void) throws {
     let mode = Self.prepareThread()
     defer { platform_set_float_mode(mode) }
-    state.withLock { $0.body = body }
-    // What owns the team may well be captured by what the team runs.
-    defer { state.withLock { $0.body = nil } }
-    try gate.wait()
-    _ = Self.perform(0, barrier, StateReference(self))
-    try gate.wait()
-    if let failure = state.withLock({ $0.failure }) { throw failure }
+    let task = Task(body)
+    try withExtendedLifetime(task) {
+      self.task = .passUnretained(task)
+      try gate.wait()
+      perform(0)
+      try gate.wait()
+    }
+    if let failure = failure.withLock({ $0 }) { throw failure }
   }
 
-  /// Runs the body, if there is one, and lets go of it before the workers meet: the last to hold it must be `run`'s
-  /// caller, because the team cannot end on a thread of its own.
-  private static func perform(_ worker: Int, _ barrier: Barrier, _ state: StateReference) -> Bool {
-    guard let body = state.body else { return false }
+  /// Runs the body. Nobody counts references to it: the workers, who all begin and end at the same time, would wait for each
+  /// other; and the team cannot end on a thread of its own, as it would where a worker were the last to hold its owner.
+  private func perform(_ worker: Int) {
     do {
-      try body(worker)
+      try task!._withUnsafeGuaranteedRef { try $0.body(worker) }
     } catch is PoisonedBarrier {
       // Another worker's failure, which that worker has recorded.
     } catch {
-      state.record(error)
+      failure.withLock { if $0 == nil { $0 = error } }
       barrier.poison()
     }
-    return true
   }
 
   /// Denormals slow arithmetic down a hundredfold, and oneDNN would start threads of its own.
@@ -87,18 +88,7 @@ package final class WorkerTeam: Sendable {
     return platform_flush_denormals()
   }
 
-  /// The state without its team.
-  ///
-  /// Unowned is safe: the team waits for its workers before it goes.
-  private struct StateReference: Sendable {
-    unowned let team: WorkerTeam
-
-    init(_ team: WorkerTeam) { self.team = team }
-
-    var body: (@Sendable (Int) throws -> Void)? { team.state.withLock { $0.body } }
-
-    func record(_ error: any Error) {
-      team.state.withLock { if $0.failure == nil { $0.failure = error } }
-    }
+  private struct Reference: @unchecked Sendable {
+    let team: Unmanaged<WorkerTeam>
   }
 }

@@ -114,19 +114,20 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
   func finishBackward(_ worker: Worker) {
     let (kind, channels) = (worker.route.kind(norm.kind), norm.channels)
     let share = 1 / Float(kind.groupCount)
-    addUp(norm.runningMean, kind, worker) { group, mean in
+    addUp(norm.runningMean.range, kind, worker) { group, mean in
       let means = norm.coefficients(worker, group: group).mean
       for c in 0..<channels { mean[c] += share * means[c] }
     }
-    addUp(norm.runningVariance, kind, worker) { group, variance in
+    addUp(norm.runningVariance.range, kind, worker) { group, variance in
       let variances = norm.coefficients(worker, group: group).unbiasedVariance
       for c in 0..<channels { variance[c] += share * variances[c] }
     }
-    addUp(norm.bias, kind, worker) { group, dBias in
+    guard let weight = norm.weight?.range, let bias = norm.bias?.range else { return }
+    addUp(bias, kind, worker) { group, dBias in
       let sums = norm.gradientSums.total(worker, group: group)
       for c in 0..<channels { dBias[c] += Float(sums[c]) }
     }
-    addUp(norm.weight, kind, worker) { group, dWeight in
+    addUp(weight, kind, worker) { group, dWeight in
       let (rstds, sums) = (
         norm.coefficients(worker, group: group).rstd, norm.gradientSums.total(worker, group: group) + channels
       )
@@ -135,11 +136,10 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
   }
 
   private func addUp(
-    _ parameter: Parameter?, _ kind: RouteKind, _ worker: Worker,
+    _ parameter: Range<Int>, _ kind: RouteKind, _ worker: Worker,
     _ body: (_ group: Int, _ gradient: UnsafeMutablePointer<Float>) -> Void
   ) {
-    guard let range = parameter?.range else { return }
-    worker.addUpShards(range) { shard, gradient in
+    worker.addUpShards(parameter) { shard, gradient in
       for group in kind.groups(startingIn: shard) { body(group, gradient) }
     }
   }

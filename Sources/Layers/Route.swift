@@ -12,12 +12,16 @@ package final class Route: @unchecked Sendable {
   /// The most slices of a worker, in one pass through a segment, that others may compute.
   package static let mostStolen = 4
 
+  /// The number of each of the rank's workers' first sample among the rank's.
+  package let firstSamples: UnsafeMutableBufferPointer<Int>
   /// By the numbers of the kinds of statistics.
   private let kinds: UnsafeMutableBufferPointer<RouteKind>
   private let pieces: UnsafeMutableBufferPointer<Piece>
   private let tables: UnsafeMutableBufferPointer<Int>
   private let runs: UnsafeMutableBufferPointer<PieceRun>
   private let summands: UnsafeMutableBufferPointer<Summand>
+  /// The worker's shards, on the way through even and through odd segments.
+  private let shards: [UnsafeMutableBufferPointer<ShardPlace>]
 
   /// The way through one segment.
   ///
@@ -31,9 +35,9 @@ package final class Route: @unchecked Sendable {
     /// additions.
     package let stealable: [Slice]
     /// The worker's shards, in the same order.
-    package let shards: [ShardPlace]
+    package let shards: UnsafeBufferPointer<ShardPlace>
 
-    fileprivate init(isReversed: Bool, slices: [Slice], stealable: [Slice], shards: [ShardPlace]) {
+    fileprivate init(isReversed: Bool, slices: [Slice], stealable: [Slice], shards: UnsafeBufferPointer<ShardPlace>) {
       (self.isReversed, self.slices, self.stealable, self.shards) = (isReversed, slices, stealable, shards)
     }
 
@@ -55,15 +59,26 @@ package final class Route: @unchecked Sendable {
     let run = partition.shards(ofWorker: worker.number)
     let ofRank = partition.shards(ofRank: worker.communicator.rank)
     let firstSample = partition.samples(ofShards: run).lowerBound
-    let shards = [
+    let shardPlaces = [
       zip(run, GradientPlace.places(sum.ascending)).map { ShardPlace(number: $0, place: $1) },
       zip(run.reversed(), GradientPlace.places(sum.descending)).map { ShardPlace(number: $0, place: $1) },
     ]
+    shards = shardPlaces.map { places in
+      let table = UnsafeMutableBufferPointer<ShardPlace>.allocate(capacity: places.count)
+      _ = table.initialize(from: places)
+      return table
+    }
+    let ownersSamples = (0..<worker.grid.threads).map { owner in
+      partition.samples(ofShards: partition.shards(ofWorker: worker.number - worker.index + owner))
+    }
+    firstSamples = .allocate(capacity: ownersSamples.count)
+    let firstOfRank = partition.samples(ofShards: ofRank).lowerBound
+    _ = firstSamples.initialize(from: ownersSamples.map { $0.isEmpty ? 0 : $0.lowerBound - firstOfRank })
     kinds = .allocate(capacity: partition.groups.count)
     _ = kinds.initialize(from: partition.groups.map { RouteKind($0, partition, worker) })
 
     let drafts = sliceSizes.enumerated().map { number, size in
-      Draft.slices(partition, shards[number % 2], sliceSize: size, isReversed: number % 2 == 1)
+      Draft.slices(partition, shardPlaces[number % 2], sliceSize: size, isReversed: Self.isReversed(segment: number))
     }
     let stealable = drafts.map { Draft.stealable($0, firstSlot: sum.slotCount) }
     let kindCount = partition.groups.count
@@ -118,22 +133,29 @@ package final class Route: @unchecked Sendable {
           runs: UnsafeBufferPointer(rebasing: runs[firstRun..<nextRun]), for: worker)
       }
     }
+    let tables = shards.map { UnsafeBufferPointer($0) }
     segments = zip(drafts, stealable).enumerated().map { number, drafts in
       Segment(
-        isReversed: number % 2 == 1, slices: slices(drafts.0), stealable: slices(drafts.1), shards: shards[number % 2])
+        isReversed: Self.isReversed(segment: number), slices: slices(drafts.0), stealable: slices(drafts.1),
+        shards: tables[number % 2])
     }
   }
+
+  /// Whether a segment is gone through backwards.
+  package static func isReversed(segment number: Int) -> Bool { number % 2 == 1 }
 
   /// What there is to know of a kind of statistics.
   func kind(_ number: Int) -> RouteKind { kinds[number] }
 
   deinit {
+    firstSamples.deallocate()
     for kind in kinds { kind.deallocate() }
     kinds.deallocate()
     pieces.deallocate()
     tables.deallocate()
     runs.deallocate()
     summands.deallocate()
+    for table in shards { table.deallocate() }
   }
 }
 

@@ -46,14 +46,13 @@ package final class Worker: @unchecked Sendable {
   /// The rank's parameters as operations see them, in the layout of the kernels.
   package var parameters: UnsafePointer<Float>
   /// The stack on which the shards' parameter gradients of the current segment are added up; addressed like `parameters`.
-  package private(set) var gradientSlots: UnsafeMutableBufferPointer<UnsafeMutablePointer<Float>>
+  package var gradientSlots: UnsafePointer<UnsafeMutablePointer<Float>>!
   /// The worker's shards, and their places on it.
-  package var shardPlaces: [Route.ShardPlace] = []
+  package var shardPlaces = UnsafeBufferPointer<Route.ShardPlace>(start: nil, count: 0)
 
-  /// - Parameter slots: the most slots that parameter gradients take.
   package init(
     index: Int, grid: WorkerGrid, communicator: any Communicator, barrier: Barrier, seed: UInt64,
-    places: [ActivationPlaces], parameters: UnsafePointer<Float>, slots: Int
+    places: [ActivationPlaces], parameters: UnsafePointer<Float>
   ) {
     self.index = index
     self.grid = grid
@@ -62,12 +61,7 @@ package final class Worker: @unchecked Sendable {
     self.seed = seed
     self.places = places
     self.parameters = parameters
-    gradientSlots = .allocate(capacity: slots)
     number = communicator.rank * grid.threads + index
-  }
-
-  deinit {
-    gradientSlots.deallocate()
   }
 
   // MARK: - Meeting others
@@ -98,8 +92,21 @@ package final class Worker: @unchecked Sendable {
   /// The run of shards it owns.
   package var shards: Range<Int> { route.partition.shards(ofWorker: number) }
 
-  /// The samples of the global batch it computes.
-  package var samples: Range<Int> { route.partition.samples(ofShards: shards) }
+  /// Takes the rank's samples of a batch, for each of its workers' slices.
+  ///
+  /// - Parameter isRead: whether operations read the input where it lies.
+  package func take(
+    _ input: UnsafePointer<Float>, _ labels: UnsafePointer<Int32>, _ value: Value, isRead: Bool
+  ) {
+    let stride = value.layout.sampleStride
+    func place(_ owner: Int) -> ActivationPlaces.Place<Float> {
+      ActivationPlaces.Place(
+        start: UnsafeMutablePointer(mutating: input + route.firstSamples[owner] * stride), stride: stride)
+    }
+    if isRead { for owner in places.indices { places[owner].values[value.number] = place(owner) } }
+    self.input = place(index)
+    self.labels = labels + route.firstSamples[index]
+  }
 
   // MARK: - Parameter gradients
 

@@ -87,7 +87,7 @@ package final class Engine: @unchecked Sendable {
     let parameters = ParameterMemory(count: plan.parameterCount, threads: threads, communicator)
     let exchange = GradientExchange(partitions[0], plan, parameters, communicator)
     let samples = CompileTarget(partitions: partitions, rank: communicator.rank, sliceSize: 1).samplesPerWorker
-    let memories = (0..<threads).map { WorkerMemory(plan, exchange.shardSums[$0], samples: samples) }
+    let memories = (0..<threads).map { _ in WorkerMemory(plan, samples: samples) }
     let rounding = precision == .bfloat16 ? WeightRounding(plan) : nil
     let arenas = memories.map(\.arena)
     workers = (0..<threads).map { index in
@@ -95,8 +95,7 @@ package final class Engine: @unchecked Sendable {
       let worker = Worker(
         index: index, grid: grid, communicator: communicator, barrier: team.barrier, seed: seed,
         places: plan.memory.places(memory.arena, of: arenas),
-        parameters: UnsafePointer(rounding?.parameters.start ?? parameters.start(ofWorker: index)),
-        slots: exchange.shardSums[index].slotCount + Route.mostStolen)
+        parameters: UnsafePointer(rounding?.parameters.start ?? parameters.start(ofWorker: index)))
       worker.gradientScratch = memory.gradientScratch
       return worker
     }
@@ -162,60 +161,31 @@ package final class Engine: @unchecked Sendable {
   }
 
   private func load(_ batch: Batch, _ mode: Mode, _ route: Route, _ worker: Worker) {
-    worker.route = route
-    worker.mode = mode
-    worker.step = step
-    worker.parameters = UnsafePointer(rounding?.parameters.start ?? parameters.start(ofWorker: worker.index))
-    exchange.begin(worker)
-    let (partition, stride) = (route.partition, plan.network.input.layout.sampleStride)
-    let first = partition.samples(ofRank: communicator.rank).lowerBound
-    for owner in workers.indices {
-      let samples = partition.samples(ofShards: partition.shards(ofWorker: communicator.rank * grid.threads + owner))
-      let offset = samples.isEmpty ? 0 : samples.lowerBound - first
-      let input = ActivationPlaces.Place(
-        start: UnsafeMutablePointer(mutating: batch.input + offset * stride), stride: stride)
-      if precision == .float32 { worker.places[owner].values[plan.network.input.number] = input }
-      guard owner == worker.index else { continue }
-      worker.input = input
-      worker.labels = batch.labels + offset
-    }
+    (worker.route, worker.mode, worker.step) = (route, mode, step)
+    let parameters = exchange.begin(worker)
+    worker.parameters = UnsafePointer(rounding?.parameters.start ?? parameters)
+    worker.take(batch.input, batch.labels, plan.network.input, isRead: precision == .float32)
   }
 
-  /// Where the gradients of a segment's shards are put together: the worker's nodes first, then scratch, then those of stolen
-  /// slices.
+  /// Tells a worker where the gradients of a segment's shards are put together.
   func placeGradients(of segment: Plan.Segment, _ worker: Worker) {
-    let (route, parameters) = (worker.route.segments[segment.number], segment.parameters)
-    worker.shardPlaces = route.shards
-    let nodes = exchange.shardSums[worker.index].nodes.count
-    for slot in worker.gradientSlots.indices {
-      // Scratch has room for one segment; seen from the flat array's start it begins before it.
-      worker.gradientSlots[slot] =
-        slot < nodes
-        ? exchange.node(route.isReversed ? nodes - 1 - slot : slot, worker: worker.index, segment: segment.number)
-        : memories[worker.index].segmentScratch(slot - nodes, parameters.count) - parameters.lowerBound
-    }
+    worker.shardPlaces = worker.route.segments[segment.number].shards
+    worker.gradientSlots = exchange.slots(segment: segment.number, worker)
   }
 }
 
-/// A worker's memory: activations, and room for sums that are not finished.
+/// A worker's memory: activations, and room for gradients of a slice.
 private struct WorkerMemory: Sendable {
   let arena: AlignedBuffer<Float>
-  private let parameters: AlignedBuffer<Float>
   private let gradients: AlignedBuffer<Float>
 
-  init(_ plan: Plan, _ shardSum: RunSum, samples: Int) {
+  init(_ plan: Plan, samples: Int) {
     arena = AlignedBuffer(count: plan.memory.count)
-    let slots = shardSum.slotCount - shardSum.nodes.count
-    parameters = AlignedBuffer(
-      count: plan.segments.map { $0.parameters.count * (slots + $0.mostStolenBackward) }.max() ?? 0)
     let slices = plan.segments.flatMap { segment in
       segment.operations.flatMap { $0.inputs.map { min(segment.sliceSize, samples) * $0.layout.sampleStride } }
     }
     gradients = AlignedBuffer(count: 2 * paddedCount(slices.max() ?? 0))
   }
-
-  /// - Parameter count: the segment's parameters.
-  func segmentScratch(_ number: Int, _ count: Int) -> UnsafeMutablePointer<Float> { parameters.start + count * number }
 
   /// No operation has more than two inputs.
   var gradientScratch: [UnsafeMutablePointer<Float>] { [gradients.start, gradients.start + gradients.count / 2] }

@@ -33,6 +33,8 @@ final class GradientExchange: @unchecked Sendable {
   private let shares: SharedArray<Parts>
   private let parameters: ParameterMemory
   private var memory: GradientMemory?
+  /// Of each worker of this rank, room for sums of a segment that are not finished: they are nobody else's.
+  private let scratch: [AlignedBuffer<Float>]
   /// The roots of other machines' ranks: their part of this rank's slice of a segment.
   private let received: AlignedBuffer<Float>
   /// The optimizer's state of this rank's slices.
@@ -53,8 +55,8 @@ final class GradientExchange: @unchecked Sendable {
     var parts: [Part] = []
     /// The parameters, as the worker sees them.
     var parameters: UnsafeMutablePointer<Float>!
-    /// In each turn, once there is memory for gradients.
-    var turns: [[Part]] = []
+    /// The same in each turn, once there is memory for gradients.
+    var turns: [(parts: [Part], parameters: UnsafeMutablePointer<Float>)] = []
   }
 
   /// A worker's part of a segment's update. Arrays are addressed from where the flat array would start.
@@ -62,8 +64,9 @@ final class GradientExchange: @unchecked Sendable {
     /// The parameters that the worker updates, and their velocities.
     let range: Range<Int>
     let velocities: UnsafeMutablePointer<Float>
-    /// The arrays of the worker's own nodes, and of all workers' of this rank.
-    let nodes: [UnsafeMutablePointer<Float>]
+    /// Where the gradients of the worker's shards are put together: its nodes first, then scratch, then those of stolen slices.
+    let slots: UnsafeMutableBufferPointer<UnsafeMutablePointer<Float>>
+    /// The arrays of the nodes of all workers of this rank.
     let rankNodes: [UnsafeMutablePointer<Float>]
     /// The sum over the rank's workers, and the total.
     let rankSum: GradientSum
@@ -73,14 +76,18 @@ final class GradientExchange: @unchecked Sendable {
     let copies: [UnsafeMutablePointer<Float>]
 
     init(
-      range: Range<Int>, velocities: UnsafeMutablePointer<Float>, nodes: [UnsafeMutablePointer<Float>],
+      range: Range<Int>, velocities: UnsafeMutablePointer<Float>, slots: [UnsafeMutablePointer<Float>],
       rankNodes: [UnsafeMutablePointer<Float>], rankSum: GradientSum, total: GradientSum,
       updated: UnsafeMutablePointer<Float>?, copies: [UnsafeMutablePointer<Float>]
     ) {
-      (self.range, self.velocities, self.nodes) = (range, velocities, nodes)
+      (self.range, self.velocities) = (range, velocities)
+      self.slots = .allocate(capacity: slots.count)
+      _ = self.slots.initialize(from: slots)
       (self.rankNodes, self.rankSum, self.total) = (rankNodes, rankSum, total)
       (self.updated, self.copies) = (updated, copies)
     }
+
+    deinit { slots.deallocate() }
   }
 
   init(
@@ -105,6 +112,11 @@ final class GradientExchange: @unchecked Sendable {
     nodeCounts = communicator.machine.map { shardSums(ofRank: $0).map(\.nodes.count) }
     let shardSums = shardSums(ofRank: rank)
     rankSum = SumSchedule(tree, shardSums.flatMap(\.nodes))
+    scratch = shardSums.map { sum in
+      AlignedBuffer(
+        count: plan.segments.map { $0.parameters.count * (sum.slotCount - sum.nodes.count + $0.mostStolenBackward) }
+          .max() ?? 0)
+    }
     layout = plan.parameters.map { UpdatedRange($0) }
     shares = SharedArray(shardSums.map { _ in Parts() })
     (self.parameters, self.communicator, self.ranks, self.shardSums) = (parameters, communicator, ranks, shardSums)
@@ -116,17 +128,20 @@ final class GradientExchange: @unchecked Sendable {
     let memory = try GradientMemory(segments.map(\.range), nodeCounts: nodeCounts, parameters, communicator)
     for worker in shardSums.indices {
       shares[worker].turns = (0..<(parameters.isReplicated ? 2 : 1)).map { turn in
-        segments.indices.map { part(ofWorker: worker, memory, segment: $0, turn: turn) }
+        (
+          segments.indices.map { part(ofWorker: worker, memory, segment: $0, turn: turn) },
+          parameters.start(ofWorker: worker, turn: turn)
+        )
       }
     }
     self.memory = memory
   }
 
-  /// Prepares a worker for a step.
-  func begin(_ worker: Worker) {
+  /// Prepares a worker for a step; returns the parameters as it sees them.
+  func begin(_ worker: Worker) -> UnsafeMutablePointer<Float> {
     shares.with(worker.index) { share in
-      share.parts = share.turns[parameters.turn]
-      share.parameters = parameters.start(ofWorker: worker.index)
+      (share.parts, share.parameters) = share.turns[parameters.turn]
+      return share.parameters
     }
   }
 
@@ -138,9 +153,14 @@ final class GradientExchange: @unchecked Sendable {
     let rankSum = GradientSum(rankSum, rankNodes, own: nodes)
     let updated = parameters.next(turn)
     let mine = updated.isEmpty ? nil : parameters.array(ofWorker: worker, rank: communicator.rank, turn: 1 - turn)
+    let range = segments[number].range
+    let scratchCount = shardSums[worker].slotCount - nodes.count + Route.mostStolen
+    // Seen from the flat array's start it begins before it.
+    let scratch = (0..<scratchCount).map { self.scratch[worker].start + ($0 * range.count - range.lowerBound) }
     return Part(
       range: Self.slice(worker, of: shardSums.count, slice),
-      velocities: velocities.start + (segments[number].velocities - slice.lowerBound), nodes: nodes,
+      velocities: velocities.start + (segments[number].velocities - slice.lowerBound),
+      slots: (Route.isReversed(segment: number) ? Array(nodes.reversed()) : nodes) + scratch,
       rankNodes: rankNodes, rankSum: rankSum,
       total: communicator.size == 1 ? rankSum : total(memory, segment: number, turn: turn, own: nodes),
       updated: mine, copies: updated.filter { $0 != mine })
@@ -165,9 +185,9 @@ final class GradientExchange: @unchecked Sendable {
     return cut(index)..<cut(index + 1)
   }
 
-  /// The array of one of a worker's nodes for a segment's gradients, from where the flat array would start.
-  func node(_ slot: Int, worker: Int, segment number: Int) -> UnsafeMutablePointer<Float> {
-    shares.with(worker) { $0.parts[number].nodes[slot] }
+  /// Where the gradients of a worker's shards are put together in a segment, addressed from where the flat array would start.
+  func slots(segment number: Int, _ worker: Worker) -> UnsafePointer<UnsafeMutablePointer<Float>> {
+    shares.with(worker.index) { UnsafePointer($0.parts[number].slots.baseAddress!) }
   }
 
   // MARK: - The update

@@ -180,7 +180,9 @@ struct Liveness: Sendable {
   /// else reads it, and a gradient may take over the memory of another that a segment has read for the last time.
   func gradientRoot(_ value: Value) -> Int {
     var root = value.number
-    if let original = network.aliases[root], consumers[original]?.count == 1, needsGradient(original) { root = original }
+    if let original = network.aliases[root], consumers[original]?.count == 1, needsGradient(original) {
+      root = original
+    }
     while let earlier = inherited[root] { root = earlier }
     return root
   }

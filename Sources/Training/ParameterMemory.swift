@@ -35,7 +35,10 @@ package final class ParameterMemory {
   }
 
   /// What a worker of this rank sees, once it is published.
-  package func start(ofWorker index: Int) -> UnsafeMutablePointer<Float> {
+  package func start(ofWorker index: Int) -> UnsafeMutablePointer<Float> { start(ofWorker: index, turn: turn) }
+
+  /// The same in a turn.
+  func start(ofWorker index: Int, turn: Int) -> UnsafeMutablePointer<Float> {
     guard let memory else { return draft!.start }
     return isReplicated
       ? array(ofWorker: index, rank: communicator.rank, turn: turn)

@@ -34,8 +34,10 @@ package struct Plan: Sendable {
       parameters: Range<Int>, _ target: CompileTarget
     ) {
       func meetings(_ operations: [any Operation], forward: Bool) -> [Meeting] {
-        let participants = operations.compactMap { $0 as? any MeetingParticipant }
-        return Meeting.meetings(of: participants.filter { $0.meetsForward == forward && !($0 is SoftmaxCrossEntropyLoss) }, target)
+        let participants = operations.compactMap {
+          $0 is SoftmaxCrossEntropyLoss ? nil : $0 as? any MeetingParticipant
+        }
+        return Meeting.meetings(of: participants.filter { $0.meetsForward == forward }, target)
       }
       self.number = number
       self.operations = SharedArray(operations)
