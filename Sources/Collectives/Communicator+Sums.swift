@@ -15,12 +15,12 @@ extension Communicator {
     try allGather(
       UnsafeMutableRawBufferPointer(nodes), counts: partition.roots.map { $0.count * width * MemoryLayout<Double>.size }
     )
-    TreeSum.sum(partition.schedule, rows: nodes.baseAddress!, width: width, into: sum)
+    TreeSum.add(partition.schedule, rows: nodes.baseAddress!, width: width, into: sum)
   }
 
   /// Gives every rank its slice of the arrays of nodes that are on other machines, ready to be added up in the tree's order.
   ///
-  /// The first half of a reduce-scatter; the second is `TreeSum.fold` with the partition's schedule, which a rank's
+  /// The first half of a reduce-scatter; the second is an addition in the partition's schedule, which a rank's
   /// workers share. With one root per rank each rank sends its slice of one array to every rank of another machine.
   ///
   /// - Parameters:

@@ -41,6 +41,8 @@ package struct SumSchedule: Hashable, Sendable {
   }
 
   package let steps: [Step]
+  /// For each source, how many merges follow it.
+  package let merges: [Int]
   /// The nodes that remain.
   package let results: [Range<Int>]
   /// The stack's greatest depth.
@@ -48,10 +50,12 @@ package struct SumSchedule: Hashable, Sendable {
 
   package init(_ tree: ShardTree, _ sources: [Range<Int>]) {
     var steps: [Step] = []
+    var merges: [Int] = []
     var stack: [Range<Int>] = []
     var deepest = 0
     for (source, node) in sources.enumerated() {
       steps.append(.place(source: source, slot: stack.count))
+      merges.append(0)
       stack.append(node)
       deepest = max(deepest, stack.count)
       while stack.count > 1 {
@@ -60,9 +64,11 @@ package struct SumSchedule: Hashable, Sendable {
         stack.removeLast(2)
         stack.append(min(below.lowerBound, top.lowerBound)..<max(below.upperBound, top.upperBound))
         steps.append(.merge(slot: stack.count - 1))
+        merges[source] += 1
       }
     }
     self.steps = steps
+    self.merges = merges
     self.results = stack
     self.slotCount = deepest
   }

@@ -99,9 +99,7 @@ package final class GroupSums: @unchecked Sendable {
     let mine = worker.route.partition.shards(ofRank: rank).clamped(to: group.shards)
     let first = nodes.start + group.ranks.firstRoot(of: rank) * width
     if !mine.isEmpty {
-      TreeSum.fold(group.rankSchedules[rank], rows: firstRow(number, mine, worker), width: width) {
-        (first + $0 * width + $1).update(from: $2.baseAddress!, count: $2.count)
-      }
+      TreeSum.add(group.rankSchedules[rank], rows: firstRow(number, mine, worker), width: width, into: first)
     }
     try worker.communicator.allReduce(
       UnsafeMutableBufferPointer(start: nodes.start, count: group.ranks.rootCount * width), width: width, group.ranks,

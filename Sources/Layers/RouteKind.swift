@@ -39,7 +39,7 @@ package struct RouteKind {
 
     /// The sum over its rows, if the rank has all of them.
     func addUp(_ rows: UnsafePointer<Double>, width: Int, into sum: UnsafeMutablePointer<Double>) {
-      group._withUnsafeGuaranteedRef { TreeSum.sum($0.schedule, rows: rows + row * width, width: width, into: sum) }
+      group._withUnsafeGuaranteedRef { TreeSum.add($0.schedule, rows: rows + row * width, width: width, into: sum) }
     }
   }
 

@@ -103,7 +103,7 @@ import Testing
               }
             }
           }
-          TreeSum.sum(partition.schedule, rows: received.start, width: slice.count, into: sum.start)
+          TreeSum.add(partition.schedule, rows: received.start, width: slice.count, into: sum.start)
           return Array(sum.elements)
         }
         let isEqual = parts.joined().map(\.bitPattern) == Self.definition(leaves, 0, shards).map(\.bitPattern)
@@ -130,15 +130,13 @@ import Testing
     #expect(isRight.allSatisfy { $0 })
   }
 
-  /// A fold with several results, in chunks.
-  @Test func foldOfRows() {
-    let width = 1_700
+  /// Several results, and a width that is no multiple of a vector.
+  @Test(arguments: [1, 8, 1_701]) func additionOfRows(width: Int) {
     let leaves: [[Float]] = (0..<6).map { Self.values($0, width) }
     let schedule = SumSchedule(ShardTree(count: 8), (1..<7).map { $0..<$0 + 1 })
-    var results = [[Float]](repeating: Array(repeating: .nan, count: width), count: schedule.results.count)
-    TreeSum.fold(schedule, rows: Array(leaves.joined()), width: width) { result, offset, sums in
-      results[result].replaceSubrange(offset..<offset + sums.count, with: sums)
-    }
+    var sums = [Float](repeating: .nan, count: width * schedule.results.count)
+    TreeSum.add(schedule, rows: Array(leaves.joined()), width: width, into: &sums)
+    let results = schedule.results.indices.map { Array(sums[$0 * width..<($0 + 1) * width]) }
     let all = [[Float](repeating: 0, count: width)] + leaves
     for (result, node) in zip(results, [1..<2, 2..<4, 4..<6, 6..<7]) {
       #expect(result == Self.definition(all, node.lowerBound, node.upperBound), "\(node)")
