@@ -16,8 +16,9 @@ final class BatchNormState: @unchecked Sendable {
   private(set) var running: BatchNormCoefficients!
   /// Those of worker 0's first group; the others' follow.
   private var batch: BatchNormCoefficients!
-  /// The most groups of a worker.
-  private var mostGroups = 0
+  /// The rows of a worker: one for each of its groups at most, and room, so that what one core reads ahead is not what another
+  /// one writes.
+  private var rowsPerWorker = 0
   private var memory: [BatchNormCoefficients.Memory] = []
   /// The number of the kind of statistics.
   private(set) var kind = 0
@@ -51,9 +52,10 @@ final class BatchNormState: @unchecked Sendable {
       pieceSums = AlignedBuffer(count: target.workers * 2 * channels)
     } else {
       kind = target.partitions[0].kind(layer.statistics)
-      mostGroups = target.partitions.flatMap { $0.groups(layer.statistics).groupsOfWorker.map(\.count) }.max() ?? 0
+      let mostGroups = target.partitions.flatMap { $0.groups(layer.statistics).groupsOfWorker.map(\.count) }.max() ?? 0
+      rowsPerWorker = mostGroups + 1 + AlignedBuffer<Double>.readAhead / (channels * MemoryLayout<Double>.size)
     }
-    let memory = [1, target.workers * mostGroups].map { BatchNormCoefficients.Memory(rows: $0, channels: channels) }
+    let memory = [1, target.workers * rowsPerWorker].map { BatchNormCoefficients.Memory(rows: $0, channels: channels) }
     (running, batch) = (memory[0].first, memory[1].first)
     self.memory = memory
   }
@@ -75,7 +77,7 @@ final class BatchNormState: @unchecked Sendable {
   }
 
   func coefficients(_ worker: Worker, group: Int) -> BatchNormCoefficients {
-    batch.row(worker.index * mostGroups + group - worker.route.kind(kind).groups.lowerBound)
+    batch.row(worker.index * rowsPerWorker + group - worker.route.kind(kind).groups.lowerBound)
   }
 
   /// rstd = 1 / sqrt(variance + epsilon),   scale = weight * rstd,   and the bias.

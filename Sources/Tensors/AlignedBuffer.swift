@@ -20,6 +20,9 @@ package final class AlignedBuffer<Element: BitwiseCopyable>: @unchecked Sendable
 
   /// One cache line, and one AVX-512 register.
   package static var alignment: Int { 64 }
+  /// How far, in bytes, processors read ahead at most: to the end of a page. What follows a buffer, another core may be
+  /// writing, from which it would be called back again and again.
+  package static var readAhead: Int { 4 << 10 }
   /// Bytes of a huge page on x86-64; it begins at a multiple of that.
   private static var hugePage: Int { 2 << 20 }
 
@@ -28,7 +31,7 @@ package final class AlignedBuffer<Element: BitwiseCopyable>: @unchecked Sendable
     let bytes = max(count, 1) * MemoryLayout<Element>.stride
     let aligned: UnsafeMutableRawPointer
     if bytes < 2 * Self.hugePage {
-      guard let heap = calloc(1, bytes + Self.alignment) else { Self.fail(bytes) }
+      guard let heap = calloc(1, bytes + Self.alignment + Self.readAhead) else { Self.fail(bytes) }
       memory = .heap(heap)
       aligned = heap.alignedUp(toMultipleOf: Self.alignment)
     } else {
