@@ -61,7 +61,7 @@ let package = Package(
     .target(
       name: "Kernels", dependencies: ["CKernels", "COneDNN", "CPlatform", "Tensors"], swiftSettings: settings),
     .target(
-      name: "Collectives", dependencies: ["CMPI", "CPlatform", "Tensors"], swiftSettings: settings),
+      name: "Collectives", dependencies: ["CKernels", "CMPI", "CPlatform", "Tensors"], swiftSettings: settings),
 
     // MARK: - Foundations
 

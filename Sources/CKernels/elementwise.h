@@ -34,3 +34,29 @@ FUNCTION void NAME(roots)(double *x, double added, long count) {
     *at = 1 / __builtin_elementwise_sqrt(*at + added);
   }
 }
+
+// The topmost sum stays in a register; of the others few are left at a time.
+#define ADD_COLUMNS(TYPE)                                                                                              \
+  {                                                                                                                    \
+    TYPE below[MOST_DEPTH], top = *(const TYPE *)(rows + column);                                                      \
+    long depth = 0;                                                                                                    \
+    for (long r = 1; r < count; r++) {                                                                                 \
+      const TYPE row = *(const TYPE *)(rows + r * width + column);                                                     \
+      if (merges[r] == 0) {                                                                                            \
+        below[depth++] = top;                                                                                          \
+        top = row;                                                                                                     \
+      } else {                                                                                                         \
+        top = top + row;                                                                                               \
+        for (long m = 1; m < merges[r]; m++) top = below[--depth] + top;                                               \
+      }                                                                                                                \
+    }                                                                                                                  \
+    for (long d = 0; d < depth; d++) *(TYPE *)(sums + d * width + column) = below[d];                                  \
+    *(TYPE *)(sums + depth * width + column) = top;                                                                    \
+  }
+FUNCTION void NAME(add_up)(const double *rows, long width, const ptrdiff_t *merges, long count, double *sums) {
+  enum { MOST_DEPTH = 64 };
+  long column = 0;
+  for (; column + LANES <= width; column += LANES) ADD_COLUMNS(DOUBLES)
+  for (; column < width; column++) ADD_COLUMNS(double)
+}
+#undef ADD_COLUMNS

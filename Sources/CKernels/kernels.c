@@ -57,11 +57,13 @@
   (block == 16                                                          ? name##_avx512                                \
    : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")    ? name##_avx2                                  \
                                                                         : name##_portable)
+#define WIDEST_BLOCK (__builtin_cpu_supports("avx512f") ? 16 : 8)
 #define CHOOSE_ROUNDING(name, block)                                                                                   \
   (block == 16 && __builtin_cpu_supports("avx512bf16") ? name##_avx512_bf16 : CHOOSE(name, block))
 #else
 #define CHOOSE(name, block) name##_portable
 #define CHOOSE_ROUNDING CHOOSE
+#define WIDEST_BLOCK 8
 #endif
 
 void matrix_multiply(
@@ -79,6 +81,10 @@ float fused_multiply_adds(int block, long count) { return CHOOSE(multiply_adds, 
 
 void add_floats(int block, const float *a, const float *b, float *sum, ptrdiff_t count) {
   CHOOSE(add, block)(a, b, sum, count);
+}
+
+void add_rows(const double *rows, ptrdiff_t width, const ptrdiff_t *merges, ptrdiff_t count, double *sums) {
+  if (count > 0) CHOOSE(add_up, WIDEST_BLOCK)(rows, width, merges, count, sums);
 }
 
 void reciprocal_roots(int block, double *x, double added, ptrdiff_t count) {

@@ -33,6 +33,20 @@ import Testing
     partition.roots[rank].map { definition(leaves, $0.lowerBound, $0.upperBound) }
   }
 
+  /// The one result of a schedule.
+  private static func sum(_ schedule: SumSchedule, of table: [Float], width: Int) -> [Float] {
+    var stack: [[Float]] = []
+    for step in schedule.steps {
+      switch step {
+      case .place(let source, _): stack.append(Array(table[source * width..<(source + 1) * width]))
+      case .merge:
+        let top = stack.removeLast()
+        stack[stack.count - 1] = zip(stack[stack.count - 1], top).map { $0 + $1 }
+      }
+    }
+    return stack[0]
+  }
+
   @Test func theValuesDependOnTheOrder() {
     let leaves: [[Float]] = (0..<8).map { Self.values($0, 600) }
     let inARow = leaves.dropFirst().reduce(leaves[0]) { zip($0, $1).map { $0 + $1 } }
@@ -88,7 +102,6 @@ import Testing
             }
           }
           let slice = slices[communicator.rank]
-          let sum = AlignedBuffer<Float>(count: slice.count)
           let received = AlignedBuffer<Float>(count: slice.count * partition.rootCount)
           for i in 0..<received.count { received.start[i] = .nan }
           try withExtendedLifetime(arrays) {
@@ -103,8 +116,7 @@ import Testing
               }
             }
           }
-          TreeSum.add(partition.schedule, rows: received.start, width: slice.count, into: sum.start)
-          return Array(sum.elements)
+          return Self.sum(partition.schedule, of: Array(received.elements), width: slice.count)
         }
         let isEqual = parts.joined().map(\.bitPattern) == Self.definition(leaves, 0, shards).map(\.bitPattern)
         #expect(isEqual, "\(machines), \(shards) shards, \(count) elements")
@@ -132,12 +144,12 @@ import Testing
 
   /// Several results, and a width that is no multiple of a vector.
   @Test(arguments: [1, 8, 1_701]) func additionOfRows(width: Int) {
-    let leaves: [[Float]] = (0..<6).map { Self.values($0, width) }
+    let leaves: [[Double]] = (0..<6).map { Self.values($0, width) }
     let schedule = SumSchedule(ShardTree(count: 8), (1..<7).map { $0..<$0 + 1 })
-    var sums = [Float](repeating: .nan, count: width * schedule.results.count)
+    var sums = [Double](repeating: .nan, count: width * schedule.results.count)
     TreeSum.add(schedule, rows: Array(leaves.joined()), width: width, into: &sums)
     let results = schedule.results.indices.map { Array(sums[$0 * width..<($0 + 1) * width]) }
-    let all = [[Float](repeating: 0, count: width)] + leaves
+    let all = [[Double](repeating: 0, count: width)] + leaves
     for (result, node) in zip(results, [1..<2, 2..<4, 4..<6, 6..<7]) {
       #expect(result == Self.definition(all, node.lowerBound, node.upperBound), "\(node)")
     }

@@ -58,6 +58,12 @@ float fused_multiply_adds(int block, long count);
 /// sum = a + b; sum may be a or b.
 void add_floats(int block, const float *a, const float *b, float *sum, ptrdiff_t count);
 
+/// Adds up `count` rows of `width` numbers on a stack: each row is placed on top, and as many times as `merges` says for it
+/// the topmost sum is then added to the one below. What remains, from the bottom, are the rows of `sums`.
+///
+/// The stack is at most 64 deep.
+void add_rows(const double *rows, ptrdiff_t width, const ptrdiff_t *merges, ptrdiff_t count, double *sums);
+
 /// x = 1 / sqrt(x + added). `count` is a multiple of `block`.
 void reciprocal_roots(int block, double *x, double added, ptrdiff_t count);
 
