@@ -30,13 +30,11 @@ package struct Plan: Sendable {
 
     fileprivate init(
       _ number: Int, _ operations: [any Operation], differentiated: [any Operation], recomputed: [any Operation],
-      loss: [Meeting], inputs: (forward: KeptInputs, backward: KeptInputs), conversions: Conversions?, sliceSize: Int,
+      inputs: (forward: KeptInputs, backward: KeptInputs), conversions: Conversions?, sliceSize: Int,
       parameters: Range<Int>, _ target: CompileTarget
     ) {
       func meetings(_ operations: [any Operation], forward: Bool) -> [Meeting] {
-        let participants = operations.compactMap {
-          $0 is SoftmaxCrossEntropyLoss ? nil : $0 as? any MeetingParticipant
-        }
+        let participants = operations.compactMap { $0 as? any MeetingParticipant }
         return Meeting.meetings(of: participants.filter { $0.meetsForward == forward }, target)
       }
       self.number = number
@@ -44,7 +42,7 @@ package struct Plan: Sendable {
       self.differentiated = SharedArray(differentiated.map(Differentiated.init))
       self.recomputed = SharedArray(recomputed)
       forwardMeetings = SharedArray(meetings(operations, forward: true))
-      backwardMeetings = SharedArray(meetings(differentiated, forward: false) + loss)
+      backwardMeetings = SharedArray(meetings(differentiated, forward: false))
       self.conversions = conversions
       (forwardInputs, backwardInputs) = inputs
       (self.sliceSize, self.parameters) = (sliceSize, parameters)
@@ -67,7 +65,8 @@ package struct Plan: Sendable {
 
   package let network: Network
   package let segments: SharedArray<Segment>
-  /// The meeting over the loss: in training one of the last segment's backward pass, else at the end of the forward pass.
+  /// The meeting that sums up the loss: one of the last segment's, in training at the end of its backward pass, else of the
+  /// forward pass.
   package let lossMeeting: SharedArray<Meeting>
   /// The operations to be prepared before a forward pass, of training and of evaluation.
   private let prepared: (training: SharedArray<any Operation>, evaluation: SharedArray<any Operation>)
@@ -100,7 +99,6 @@ package struct Plan: Sendable {
     }
     liveness.wireForms(precision)
 
-    let lossMeeting = Meeting.meetings(of: [network.loss], targets[targets.count - 1])
     var segments: [Segment] = []
     var offset = 0
     var parameters: [Parameter] = []
@@ -116,13 +114,13 @@ package struct Plan: Sendable {
       segments.append(
         Segment(
           number, operations, differentiated: liveness.differentiated(in: number),
-          recomputed: liveness.recomputed(in: number), loss: number == groups.count - 1 ? lossMeeting : [],
+          recomputed: liveness.recomputed(in: number),
           inputs: KeptInputs.inputs(of: number, liveness, precision),
           conversions: precision == .bfloat16 ? Conversions(liveness, segment: number) : nil,
           sliceSize: sliceSizes[number], parameters: start..<offset, targets[number]))
     }
     self.segments = SharedArray(segments)
-    self.lossMeeting = SharedArray(lossMeeting)
+    lossMeeting = SharedArray(segments[segments.count - 1].backwardMeetings.filter { $0.sums(network.loss) })
     func toPrepare(_ mode: Mode) -> SharedArray<any Operation> {
       SharedArray(groups.joined().filter { $0.needsPreparation(mode) })
     }
