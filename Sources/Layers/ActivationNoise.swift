@@ -65,8 +65,8 @@ final class ActivationNoiseOperation: Operation, @unchecked Sendable {
 
   @inline(__always)
   private func forEachElement(_ slice: Slice, _ body: (_ index: Int, _ scale: Float, _ mean: Float) -> Void) {
-    let distribution = distributions[slice.worker.index].start
-    let (seed, step) = (slice.worker.seed, slice.worker.step)
+    let distribution = distributions[slice.worker].start
+    let (seed, step) = slice.withWorker { ($0.seed, $0.step) }
     // No sample has this number.
     var random = KeyedRandom(seed: seed, .noise, step, -1, layer)
     for c in 0..<layout.shape.channels {

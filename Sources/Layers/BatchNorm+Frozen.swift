@@ -15,6 +15,6 @@ extension BatchNormTransform {
   private func add(_ parameter: Parameter, _ piece: Piece, _ slice: Slice, _ value: (_ channel: Int) -> Float) {
     let gradient = slice.gradients(piece.place) + parameter.offset
     for c in 0..<norm.channels { gradient[c] = (piece.place.adds ? gradient[c] : 0) + value(c) }
-    slice.merge(piece.place, parameter)
+    slice.merge(piece.place, parameter.range)
   }
 }

@@ -47,7 +47,7 @@ final class BatchNormMaxPooling: BatchNormTransform, @unchecked Sendable {
   }
 
   override func backward(_ slice: Slice) {
-    let dz = slice.storedInputGradient(self, 0) ?? Stored(slice.worker.gradientScratch[0])
+    let dz = slice.storedInputGradient(self, 0) ?? Stored(slice.scratch(0))
     let x = slice.stored(inputs[0], forms.backwardInputs[0])
     let dy = slice.storedGradient(output, forms.outputGradient)
     let largest = largest(slice)
@@ -60,7 +60,7 @@ final class BatchNormMaxPooling: BatchNormTransform, @unchecked Sendable {
   }
 
   private func largest(_ slice: Slice) -> UnsafeMutablePointer<UInt8> {
-    largest[slice.owner.index].start + slice.localStart * yStride
+    largest[slice.owner].start + slice.localStart * yStride
   }
 
   private var xStride: Int { norm.layout.sampleStride }

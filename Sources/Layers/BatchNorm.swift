@@ -101,7 +101,7 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
     let x = slice.stored(inputs[0], forms.backwardInputs[0])
     let dy = slice.storedGradient(output, forms.outputGradient)
     for piece in slice.pieces {
-      let k = norm.coefficients(slice.owner, piece)
+      let k = norm.coefficients(piece, of: slice)
       let start = piece.start * norm.layout.sampleStride
       Normalize.backward(
         dy + start, x: x + start, mean: k.mean, scale: k.scale, meanGradient: k.meanGradient, slope: k.slope,
@@ -178,7 +178,7 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
   func prepare(_ parameters: UnsafePointer<Float>, _ context: KernelContext) { norm.takeRunningStatistics(parameters) }
 
   final func coefficients(_ piece: Piece, _ slice: Slice) -> BatchNormCoefficients {
-    slice.isTraining && statistics != .frozen ? norm.coefficients(slice.owner, piece) : norm.running
+    slice.isTraining && statistics != .frozen ? norm.coefficients(piece, of: slice) : norm.running
   }
 
   /// y = (x - mean) * rstd * weight + bias
@@ -196,14 +196,14 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
 
   /// sum(dy), sum(dy * (x - mean))
   func backward(_ slice: Slice) {
-    let dz = slice.storedInputGradient(self, 0) ?? Stored(slice.worker.gradientScratch[0])
+    let dz = slice.storedInputGradient(self, 0) ?? Stored(slice.scratch(0))
     let x = slice.stored(inputs[0], forms.backwardInputs[0])
     let dy = slice.storedGradient(output, forms.outputGradient)
     let y = rectifies ? slice.stored(output, forms.backwardOutput) : nil
     let dResidual = inputs.count > 1 ? slice.storedInputGradient(self, 1) : nil
     for piece in slice.pieces {
       let start = piece.start * norm.layout.sampleStride
-      let sums = statistics == .frozen ? norm.clearedSums(slice.worker) : norm.gradientSums.row(piece)
+      let sums = statistics == .frozen ? norm.clearedSums(ofWorker: slice.worker) : norm.gradientSums.row(piece)
       ChannelSums.addGradientSums(
         of: dy + start, y: y.map { $0 + start }, x: x + start, mean: coefficients(piece, slice).mean, dz: dz + start,
         copy: dResidual.map { $0 + start }, norm.layout, samples: piece.count, to: sums)

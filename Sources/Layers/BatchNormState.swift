@@ -61,8 +61,8 @@ final class BatchNormState: @unchecked Sendable {
   }
 
   /// A worker's room for the sums of a piece, all 0.
-  func clearedSums(_ worker: Worker) -> UnsafeMutablePointer<Double> {
-    let sums = pieceSums.start + worker.index * 2 * channels
+  func clearedSums(ofWorker worker: Int) -> UnsafeMutablePointer<Double> {
+    let sums = pieceSums.start + worker * 2 * channels
     sums.update(repeating: 0, count: 2 * channels)
     return sums
   }
@@ -72,8 +72,8 @@ final class BatchNormState: @unchecked Sendable {
     worker.route.kind(kind)[group].count * layout.positions
   }
 
-  func coefficients(_ worker: Worker, _ piece: Piece) -> BatchNormCoefficients {
-    coefficients(worker, group: piece.groups[kind])
+  func coefficients(_ piece: Piece, of slice: Slice) -> BatchNormCoefficients {
+    batch.row(slice.owner * rowsPerWorker + piece.groups[kind])
   }
 
   func coefficients(_ worker: Worker, group: Int) -> BatchNormCoefficients {

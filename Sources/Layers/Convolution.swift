@@ -142,8 +142,8 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
     func put(_ place: GradientPlace, _ body: (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>?) -> Void) {
       let gradients = slice.gradients(place)
       body(gradients + weight.offset, bias.map { gradients + $0.offset })
-      slice.merge(place, weight)
-      if let bias { slice.merge(place, bias) }
+      slice.merge(place, weight.range)
+      if let bias { slice.merge(place, bias.range) }
     }
     for run in slice.runs {
       if kernel.addsUp(samples: run.samples.count) {

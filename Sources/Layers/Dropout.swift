@@ -45,7 +45,7 @@ final class DropoutOperation: Operation, @unchecked Sendable {
   }
 
   private func mask(_ slice: Slice) -> UnsafeMutablePointer<UInt8> {
-    masks[slice.owner.index].start + slice.localStart * stride
+    masks[slice.owner].start + slice.localStart * stride
   }
 
   func forward(_ slice: Slice) {
@@ -53,8 +53,9 @@ final class DropoutOperation: Operation, @unchecked Sendable {
       return slice[output].update(from: slice[inputs[0]], count: slice.count * stride)
     }
     let mask = mask(slice)
+    let (seed, step) = slice.withWorker { ($0.seed, $0.step) }
     for (row, sample) in slice.samples.enumerated() {
-      var random = KeyedRandom(seed: slice.worker.seed, .dropout, slice.worker.step, sample, layer)
+      var random = KeyedRandom(seed: seed, .dropout, step, sample, layer)
       for i in 0..<stride { mask[row * stride + i] = random.uniform() < probability ? 0 : 1 }
     }
     Elementwise.mask(slice[inputs[0]], by: mask, scale: scale, y: slice[output], count: slice.count * stride)

@@ -68,11 +68,11 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
   }
 
   /// Where the moments of a slice's samples are.
-  private func kept(_ slice: Slice) -> GroupNormMemory { memories[slice.owner.index] }
+  private func kept(_ slice: Slice) -> GroupNormMemory { memories[slice.owner] }
 
   /// y = (x - mean) * rstd * weight + bias
   func forward(_ slice: Slice) {
-    let memory = memories[slice.worker.index]
+    let memory = memories[slice.worker]
     let (x, y) = (Stored(slice[inputs[0]]), Stored(slice[output]))
     let residual = inputs.count > 1 ? Stored(slice[inputs[1]]) : nil
     for row in 0..<slice.count {
@@ -119,10 +119,10 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
   /// dx = rstd * (dz - mean(dz) - xhat * mean(dz * xhat)),   dz = dy * weight,   the means over the group;
   /// dWeight = sum(dy * xhat),   dBias = sum(dy)
   func backward(_ slice: Slice) {
-    let memory = memories[slice.worker.index]
+    let memory = memories[slice.worker]
     let (x, dy) = (Stored(slice[inputs[0]]), slice.gradient(output))
     let y = rectifies ? Stored(slice[output]) : nil
-    let dx = slice.inputGradient(self, 0) ?? slice.worker.gradientScratch[0]
+    let dx = slice.inputGradient(self, 0) ?? slice.scratch(0)
     let dResidual = inputs.count > 1 ? slice.inputGradient(self, 1).map { Stored($0) } : nil
     for piece in slice.pieces {
       memory.gradients.update(repeating: 0, count: 2 * layout.paddedChannels)
@@ -171,7 +171,7 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
     ] {
       let gradient = gradients + parameter.offset
       for c in 0..<layout.paddedChannels { gradient[c] = (piece.place.adds ? gradient[c] : 0) + Float(sums[c]) }
-      slice.merge(piece.place, parameter)
+      slice.merge(piece.place, parameter.range)
     }
   }
 }

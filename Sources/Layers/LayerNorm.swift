@@ -68,11 +68,11 @@ final class ElementwiseAffineOperation: Operation, @unchecked Sendable {
       Elementwise.addRows(
         dy + start, times: x + start, rows: piece.count, stride: count, to: gradients + weight.offset, count: count,
         adds: piece.place.adds)
-      slice.merge(piece.place, weight)
+      slice.merge(piece.place, weight.range)
       Elementwise.addRows(
         dy + start, rows: piece.count, stride: count, to: gradients + bias.offset, count: count,
         adds: piece.place.adds)
-      slice.merge(piece.place, bias)
+      slice.merge(piece.place, bias.range)
     }
     guard let dx = slice.inputGradient(self, 0) else { return }
     for row in 0..<slice.count {

@@ -77,7 +77,7 @@ final class LinearOperation: Operation, @unchecked Sendable {
     let y = slice[output]
     // The bias itself, bound here, would count a reference; all workers would wait for each other.
     if let offset = bias?.offset {
-      Elementwise.fillRows(y, with: slice.worker.parameters + offset, rows: slice.count, count: outputs)
+      Elementwise.fillRows(y, with: slice.parameter(at: offset), rows: slice.count, count: outputs)
     }
     MatrixProduct.multiply(
       Matrix(slice[inputs[0]], stride: xStride),
@@ -96,12 +96,12 @@ final class LinearOperation: Operation, @unchecked Sendable {
         Matrix(x, stride: xStride).transposed, Matrix(dy, stride: outputs), rows: features, columns: outputs,
         inner: piece.count, adds: piece.place.adds,
         into: Matrix(strips: gradients + weight.offset, rows: features, columns: outputs))
-      slice.merge(piece.place, weight)
+      slice.merge(piece.place, weight.range)
       if let bias = bias?.range {
         Elementwise.addRows(
           dy, rows: piece.count, stride: outputs, to: gradients + bias.lowerBound, count: outputs,
           adds: piece.place.adds)
-        slice.owner.merge(piece.place, bias)
+        slice.merge(piece.place, bias)
       }
     }
   }

@@ -90,7 +90,7 @@ package final class Route: @unchecked Sendable {
       for (index, kind) in partition.groups.enumerated() {
         // A shard without samples is in no group.
         let group = piece.samples.isEmpty ? 0 : kind.group(of: piece.samples.lowerBound, shard: piece.shard)
-        table[index] = group
+        table[index] = group - kind.groupsOfWorker[worker.number].lowerBound
         table[kindCount + index] =
           slice.stolenNumber.map { kind.pieceCount(in: ofRank) + worker.index * Self.mostStolen + $0 }
           ?? kind.piece(shard: piece.shard, group: group, from: ofRank.lowerBound)

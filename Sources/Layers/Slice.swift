@@ -3,10 +3,12 @@ import Tensors
 
 /// The samples that one kernel call takes: a part of a shard, or a run of whole shards.
 package struct Slice {
-  /// Who computes it.
-  package unowned(unsafe) let worker: Worker
-  /// Whose samples these are: their kernels' sums, and what is kept of them, go to its memory.
-  package unowned(unsafe) let owner: Worker
+  /// Who computes it; nobody counts references to workers, hundreds in every step.
+  private let computing: Unmanaged<Worker>
+  private let owning: Unmanaged<Worker>
+  /// The numbers, within the rank, of who computes it, and of whose samples these are: their kernels' sums, and what is kept of
+  /// them, go to the owner's memory.
+  package let worker, owner: Int
   unowned(unsafe) let places: ActivationPlaces
   /// The samples, numbered in the global batch.
   package let samples: Range<Int>
@@ -21,18 +23,25 @@ package struct Slice {
     _ owner: Worker, samples: Range<Int>, localStart: Int, pieces: UnsafeBufferPointer<Piece>,
     runs: UnsafeBufferPointer<PieceRun>, for worker: Worker
   ) {
-    (self.worker, self.owner, places) = (worker, owner, worker.places[owner.index])
+    (computing, owning) = (.passUnretained(worker), .passUnretained(owner))
+    (self.worker, self.owner) = (worker.index, owner.index)
+    places = worker.places[owner.index]
     (self.samples, self.localStart, self.pieces, self.runs) = (samples, localStart, pieces, runs)
   }
 
   /// The same to be computed by another worker of the rank.
   package func stolen(by thief: Worker) -> Slice {
-    Slice(owner, samples: samples, localStart: localStart, pieces: pieces, runs: runs, for: thief)
+    Slice(
+      owning.takeUnretainedValue(), samples: samples, localStart: localStart, pieces: pieces, runs: runs, for: thief)
   }
 
   package var count: Int { samples.count }
-  package var kernels: KernelContext { worker.kernels }
-  package var isTraining: Bool { worker.mode != .evaluation }
+  package var kernels: KernelContext { withWorker { $0.kernels } }
+  package var mode: Mode { withWorker { $0.mode } }
+  package var isTraining: Bool { mode != .evaluation }
+
+  /// Asks who computes it.
+  package func withWorker<Result>(_ body: (Worker) -> Result) -> Result { computing._withUnsafeGuaranteedRef(body) }
 
   /// The slice's part of an activation.
   package subscript(_ value: Value) -> UnsafeMutablePointer<Float> { places.values[value.number].address(localStart) }
@@ -53,26 +62,38 @@ package struct Slice {
   }
 
   /// The slice's part of the batch.
-  package var input: UnsafePointer<Float> { UnsafePointer(owner.input.address(localStart)) }
+  package var input: UnsafePointer<Float> {
+    owning._withUnsafeGuaranteedRef { UnsafePointer($0.input.address(localStart)) }
+  }
 
   /// Where an operation writes the gradient of an input; nil if nobody wants it.
   package func inputGradient(_ operation: some Operation, _ index: Int) -> UnsafeMutablePointer<Float>? {
     guard operation.wiring.needsInputGradient[index] else { return nil }
     return operation.wiring.addsToInputGradient[index]
-      ? worker.gradientScratch[index] : gradient(operation.inputs[index])
+      ? scratch(index) : gradient(operation.inputs[index])
   }
 
+  /// Room for the gradient of an operation's input of that number, to be added to another one.
+  package func scratch(_ input: Int) -> UnsafeMutablePointer<Float> { withWorker { $0.gradientScratch[input] } }
+
   /// The labels of the samples.
-  var labels: UnsafePointer<Int32> { owner.labels + localStart }
+  var labels: UnsafePointer<Int32> { owning._withUnsafeGuaranteedRef { $0.labels + localStart } }
 
   /// Where parameter gradients with a place go, from the flat array's start.
-  package func gradients(_ place: GradientPlace) -> UnsafeMutablePointer<Float> { owner.gradients(place) }
+  package func gradients(_ place: GradientPlace) -> UnsafeMutablePointer<Float> {
+    owning._withUnsafeGuaranteedRef { $0.gradients(place) }
+  }
 
-  /// Merges what has become complete by a gradient of a parameter.
-  func merge(_ place: GradientPlace, _ parameter: Parameter) { owner.merge(place, parameter.range) }
+  /// Merges what has become complete by gradients of some parameters.
+  package func merge(_ place: GradientPlace, _ parameters: Range<Int>) {
+    owning._withUnsafeGuaranteedRef { $0.merge(place, parameters) }
+  }
 
   /// A parameter's elements.
-  package func parameter(_ parameter: Parameter) -> UnsafePointer<Float> { worker.parameters + parameter.offset }
+  package func parameter(_ parameter: Parameter) -> UnsafePointer<Float> { self.parameter(at: parameter.offset) }
+
+  /// The parameters' elements from an offset on.
+  func parameter(at offset: Int) -> UnsafePointer<Float> { withWorker { $0.parameters } + offset }
 }
 
 /// The part of a slice that is in one shard, and in one group of samples of every kind of statistics.
@@ -82,7 +103,7 @@ package struct Piece {
   package let count: Int
   /// Where its parameter gradients go.
   package let place: GradientPlace
-  /// Its group of each kind of statistics, and its number among the rank's pieces of that kind.
+  /// Its group of each kind of statistics, among its owner's, and its number among the rank's pieces of that kind.
   let groups: UnsafePointer<Int>
   let rows: UnsafePointer<Int>
 

@@ -26,7 +26,7 @@ package final class SoftmaxCrossEntropyLoss: Operation, MeetingParticipant, @unc
 
   /// In training the loss comes with its gradient.
   package func forward(_ slice: Slice) {
-    if slice.worker.mode != .training { addUp(slice, dx: nil) }
+    if slice.mode != .training { addUp(slice, dx: nil) }
   }
 
   package func backward(_ slice: Slice) { addUp(slice, dx: slice.inputGradient(self, 0)) }
@@ -44,7 +44,7 @@ package final class SoftmaxCrossEntropyLoss: Operation, MeetingParticipant, @unc
       let (loss, correct) = SoftmaxCrossEntropy.lossAndGradient(
         slice[inputs[0]] + start, labels: slice.labels + piece.start, rows: piece.count,
         classes: inputs[0].shape.channels, stride: stride, smoothing: slice.isTraining ? smoothing : 0,
-        scale: slice.worker.lossScale, dx: dx.map { $0 + start })
+        scale: slice.withWorker { $0.lossScale }, dx: dx.map { $0 + start })
       let row = sums.row(piece)
       row[0] += loss
       row[1] += Double(correct)

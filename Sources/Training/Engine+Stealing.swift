@@ -26,7 +26,7 @@ extension Engine {
         inputs.readAhead(of: route.slices, behind: index)
         compute(route.slices[index])
       }
-      worker.kernels.ahead.forget()
+      if route.slices.count > 1 { worker.kernels.ahead.forget() }
       // From the next one on, so that not all of them come to the same.
       for offset in workers.indices.dropFirst() {
         let victim = (worker.index + offset) % workers.count

@@ -102,7 +102,7 @@ extension Engine {
     convert(segment, slice) { $0.expandInputs(slice) }
     segment.operations.forEach { operation in
       operation.forward(slice)
-      observer?.finished(.forward(operation), worker: slice.worker.index)
+      observer?.finished(.forward(operation), worker: slice.worker)
       inspect?(operation, slice)
       convert(segment, slice) { $0.roundOutput(of: operation, slice) }
     }
@@ -139,7 +139,7 @@ extension Engine {
   }
 
   private func backward(_ slice: Slice, _ segment: Plan.Segment) {
-    let worker = slice.worker.index
+    let worker = slice.worker
     convert(segment, slice) { $0.expandForBackward(slice) }
     segment.recomputed.forEach { operation in
       operation.forward(slice)
@@ -153,7 +153,7 @@ extension Engine {
       observer?.finished(.backward(operation), worker: worker)
       for (input, value) in differentiated.additions {
         Elementwise.add(
-          slice.worker.gradientScratch[input], to: slice.gradient(value),
+          slice.scratch(input), to: slice.gradient(value),
           count: slice.count * value.layout.sampleStride)
         observer?.finished(.addition, worker: worker)
       }
@@ -165,7 +165,7 @@ extension Engine {
   private func convert(_ segment: Plan.Segment, _ slice: Slice, _ body: (Conversions) -> Void) {
     guard let conversions = segment.conversions else { return }
     body(conversions)
-    observer?.finished(.conversion, worker: slice.worker.index)
+    observer?.finished(.conversion, worker: slice.worker)
   }
 
   /// A shard without samples adds nothing to the gradients, but has its place in the tree.
@@ -175,7 +175,7 @@ extension Engine {
         (slice.gradients(piece.place) + segment.parameters.lowerBound).update(
           repeating: 0, count: segment.parameters.count)
       }
-      slice.owner.merge(piece.place, segment.parameters)
+      slice.merge(piece.place, segment.parameters)
     }
   }
 }

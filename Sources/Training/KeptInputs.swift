@@ -23,6 +23,7 @@ package final class KeptInputs: Sendable {
 
   /// Has the kernels that compute a slice bring in what the next one reads.
   package func readAhead(of slices: [Slice], behind index: Int) {
+    guard slices.count > 1 else { return }
     let ahead = slices[index].kernels.ahead
     ahead.forget()
     guard index + 1 < slices.count else { return }
