@@ -119,8 +119,8 @@ import Training
     let parameters = AlignedBuffer<Float>(count: 1)
     let barrier = Barrier(count: 1, patience: .dedicated)
     let worker = Worker(
-      index: 0, grid: WorkerGrid(ranks: 1, threads: 1), communicator: ThreadCommunicator.alone, barrier: barrier, seed: 0,
-      places: [], parameters: UnsafePointer(parameters.start))
+      index: 0, grid: WorkerGrid(ranks: 1, threads: 1), communicator: ThreadCommunicator.alone, barrier: barrier,
+      seed: 0, places: [], parameters: UnsafePointer(parameters.start))
     worker.announce()
     worker.announce()
     try worker.meetIfNeeded()
@@ -133,7 +133,8 @@ import Training
   }
 
   /// The loss that comes with the gradient is the loss of a trial, and neither a trial nor an evaluation leaves a trace.
-  @Test(arguments: [Statistics.sync, .local, .ghost(3), .frozen]) func trialsAndEvaluations(_ statistics: Statistics) throws {
+  @Test(arguments: [Statistics.sync, .local, .ghost(3), .frozen])
+  func trialsAndEvaluations(_ statistics: Statistics) throws {
     let (losses, trials, undisturbed) = try within {
       let engines = try (0..<2).map { _ in
         try Self.engine(Self.network(statistics), ThreadCommunicator.alone, threads: 2)
