@@ -55,8 +55,8 @@ package struct Meeting: Sendable {
     }
   }
 
-  /// Whether it sums something for a participant.
-  package func sums(_ participant: any MeetingParticipant) -> Bool { participants.contains { $0 === participant } }
+  /// Whether it sums up something for a participant.
+  package func includes(_ participant: any MeetingParticipant) -> Bool { participants.contains { $0 === participant } }
 
   /// Prepares the rows of a worker to be added to.
   package func open(_ worker: Worker) { sums.clear(worker) }

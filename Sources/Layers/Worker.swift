@@ -64,6 +64,25 @@ package final class Worker: @unchecked Sendable {
     number = communicator.rank * grid.threads + index
   }
 
+  /// This worker's number among those of all ranks.
+  package let number: Int
+
+  /// Takes the rank's samples of a batch, for each of its workers' slices.
+  ///
+  /// - Parameter isRead: whether operations read the input where it lies.
+  package func take(
+    _ input: UnsafePointer<Float>, _ labels: UnsafePointer<Int32>, _ value: Value, isRead: Bool
+  ) {
+    let stride = value.layout.sampleStride
+    func place(_ owner: Int) -> ActivationPlaces.Place<Float> {
+      ActivationPlaces.Place(
+        start: UnsafeMutablePointer(mutating: input + route.firstSamples[owner] * stride), stride: stride)
+    }
+    if isRead { for owner in places.indices { places[owner].values[value.number] = place(owner) } }
+    self.input = place(index)
+    self.labels = labels + route.firstSamples[index]
+  }
+
   // MARK: - Meeting others
 
   /// Whether others must meet this worker before they read what it has written: the rank's other workers, or those of the
@@ -85,28 +104,6 @@ package final class Worker: @unchecked Sendable {
 
   /// Of the worker that meets other ranks, all of which it has met.
   func hasMetRanks() { hasNewsForMachine = false }
-
-  /// This worker's number among those of all ranks.
-  package let number: Int
-
-  /// The run of shards it owns.
-  package var shards: Range<Int> { route.partition.shards(ofWorker: number) }
-
-  /// Takes the rank's samples of a batch, for each of its workers' slices.
-  ///
-  /// - Parameter isRead: whether operations read the input where it lies.
-  package func take(
-    _ input: UnsafePointer<Float>, _ labels: UnsafePointer<Int32>, _ value: Value, isRead: Bool
-  ) {
-    let stride = value.layout.sampleStride
-    func place(_ owner: Int) -> ActivationPlaces.Place<Float> {
-      ActivationPlaces.Place(
-        start: UnsafeMutablePointer(mutating: input + route.firstSamples[owner] * stride), stride: stride)
-    }
-    if isRead { for owner in places.indices { places[owner].values[value.number] = place(owner) } }
-    self.input = place(index)
-    self.labels = labels + route.firstSamples[index]
-  }
 
   // MARK: - Parameter gradients
 

@@ -120,7 +120,7 @@ package struct Plan: Sendable {
           sliceSize: sliceSizes[number], parameters: start..<offset, targets[number]))
     }
     self.segments = SharedArray(segments)
-    lossMeeting = SharedArray(segments[segments.count - 1].backwardMeetings.filter { $0.sums(network.loss) })
+    lossMeeting = SharedArray(segments[segments.count - 1].backwardMeetings.filter { $0.includes(network.loss) })
     func toPrepare(_ mode: Mode) -> SharedArray<any Operation> {
       SharedArray(groups.joined().filter { $0.needsPreparation(mode) })
     }
