@@ -31,13 +31,8 @@ package final class ActivationPlaces {
   package init(
     values: [Place<Float>], gradients: [Place<Float>], keptValues: [Place<UInt16>], keptGradients: [Place<UInt16>]
   ) {
-    func table<Element>(_ places: [Element]) -> UnsafeMutableBufferPointer<Element> {
-      let table = UnsafeMutableBufferPointer<Element>.allocate(capacity: places.count)
-      _ = table.initialize(from: places)
-      return table
-    }
-    (self.values, self.gradients) = (table(values), table(gradients))
-    (self.keptValues, self.keptGradients) = (table(keptValues), table(keptGradients))
+    (self.values, self.gradients) = (.table(values), .table(gradients))
+    (self.keptValues, self.keptGradients) = (.table(keptValues), .table(keptGradients))
   }
 
   deinit {

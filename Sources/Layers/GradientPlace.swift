@@ -16,16 +16,8 @@ package struct GradientPlace: Sendable {
 extension GradientPlace {
   /// The places of a worker's shards.
   static func places(_ sum: SumSchedule) -> [GradientPlace] {
-    var result: [GradientPlace] = []
-    for step in sum.steps {
-      switch step {
-      case .place(_, let slot): result.append(GradientPlace(slot: slot, adds: false, merges: 0))
-      case .merge:
-        let last = result.removeLast()
-        result.append(GradientPlace(slot: last.slot, adds: false, merges: last.merges + 1))
-      }
-    }
-    return result
+    let slots = sum.steps.compactMap { if case .place(_, let slot) = $0 { slot } else { nil } }
+    return zip(slots, sum.merges).map { GradientPlace(slot: $0, adds: false, merges: $1) }
   }
 
   /// The place of one of a shard's pieces.

@@ -80,7 +80,7 @@ package final class GroupSums: @unchecked Sendable {
     if kind.spansWorkers { try worker.meetIfNeeded() }
     if kind.spansRanks {
       if worker.index == 0 { try reduceAcrossRanks(worker) }
-      if kind.joinsRanks { worker.hasMetRanks() }
+      if kind.joinsRanks { worker.noteRanksMet() }
       try worker.meet()
     }
     for group in kind.groups where !kind[group].spansRanks {

@@ -63,19 +63,13 @@ package final class Route: @unchecked Sendable {
       zip(run, GradientPlace.places(sum.ascending)).map { ShardPlace(number: $0, place: $1) },
       zip(run.reversed(), GradientPlace.places(sum.descending)).map { ShardPlace(number: $0, place: $1) },
     ]
-    shards = shardPlaces.map { places in
-      let table = UnsafeMutableBufferPointer<ShardPlace>.allocate(capacity: places.count)
-      _ = table.initialize(from: places)
-      return table
-    }
+    shards = shardPlaces.map { .table($0) }
     let ownersSamples = (0..<worker.grid.threads).map { owner in
       partition.samples(ofShards: partition.shards(ofWorker: worker.number - worker.index + owner))
     }
-    firstSamples = .allocate(capacity: ownersSamples.count)
     let firstOfRank = partition.samples(ofShards: ofRank).lowerBound
-    _ = firstSamples.initialize(from: ownersSamples.map { $0.isEmpty ? 0 : $0.lowerBound - firstOfRank })
-    kinds = .allocate(capacity: partition.groups.count)
-    _ = kinds.initialize(from: partition.groups.map { RouteKind($0, partition, worker) })
+    firstSamples = .table(ownersSamples.map { $0.isEmpty ? 0 : $0.lowerBound - firstOfRank })
+    kinds = .table(partition.groups.map { RouteKind($0, partition, worker) })
 
     let drafts = sliceSizes.enumerated().map { number, size in
       Draft.slices(partition, shardPlaces[number % 2], sliceSize: size, isReversed: Self.isReversed(segment: number))

@@ -68,9 +68,7 @@ package struct RouteKind {
   }
 
   private static func table<Element>(_ elements: some Collection<Element>) -> UnsafePointer<Element> {
-    let table = UnsafeMutableBufferPointer<Element>.allocate(capacity: max(1, elements.count))
-    _ = table.initialize(from: elements)
-    return UnsafePointer(table.baseAddress!)
+    UnsafePointer(UnsafeMutableBufferPointer.table(elements).baseAddress!)
   }
 
   func deallocate() {

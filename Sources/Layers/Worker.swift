@@ -102,8 +102,8 @@ package final class Worker: @unchecked Sendable {
   /// Meets the rank's other workers, unless they have met since there was anything new.
   package func meetIfNeeded() throws { if hasNews { try meet() } }
 
-  /// Of the worker that meets other ranks, all of which it has met.
-  func hasMetRanks() { hasNewsForMachine = false }
+  /// Says that all other ranks have been met; only the worker that does so is ever asked.
+  func noteRanksMet() { hasNewsForMachine = false }
 
   // MARK: - Parameter gradients
 

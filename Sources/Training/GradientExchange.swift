@@ -81,8 +81,7 @@ final class GradientExchange: @unchecked Sendable {
       updated: UnsafeMutablePointer<Float>?, copies: [UnsafeMutablePointer<Float>]
     ) {
       (self.range, self.velocities) = (range, velocities)
-      self.slots = .allocate(capacity: slots.count)
-      _ = self.slots.initialize(from: slots)
+      self.slots = .table(slots)
       (self.rankNodes, self.rankSum, self.total) = (rankNodes, rankSum, total)
       (self.updated, self.copies) = (updated, copies)
     }

@@ -33,16 +33,16 @@ package struct Plan: Sendable {
       inputs: (forward: KeptInputs, backward: KeptInputs), conversions: Conversions?, sliceSize: Int,
       parameters: Range<Int>, _ target: CompileTarget
     ) {
-      func meetings(_ operations: [any Operation], forward: Bool) -> [Meeting] {
+      func meetings(_ operations: [any Operation], forward: Bool) -> SharedArray<Meeting> {
         let participants = operations.compactMap { $0 as? any MeetingParticipant }
-        return Meeting.meetings(of: participants.filter { $0.meetsForward == forward }, target)
+        return SharedArray(Meeting.meetings(of: participants.filter { $0.meetsForward == forward }, target))
       }
       self.number = number
       self.operations = SharedArray(operations)
       self.differentiated = SharedArray(differentiated.map(Differentiated.init))
       self.recomputed = SharedArray(recomputed)
-      forwardMeetings = SharedArray(meetings(operations, forward: true))
-      backwardMeetings = SharedArray(meetings(differentiated, forward: false))
+      forwardMeetings = meetings(operations, forward: true)
+      backwardMeetings = meetings(differentiated, forward: false)
       self.conversions = conversions
       (forwardInputs, backwardInputs) = inputs
       (self.sliceSize, self.parameters) = (sliceSize, parameters)
