@@ -2,6 +2,10 @@
 #pragma once
 #include "tiling.h"
 
+static inline stretch stretch_of(const float *start, long count) {
+  return (stretch){(const char *)start, (const char *)(start + count)};
+}
+
 // Brings some lines of the first stretch that has any into the second-level cache; returns that stretch.
 static inline stretch *read_ahead(stretch *s, int lines) {
   while (s->end && s->next >= s->end) s++;

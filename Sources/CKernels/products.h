@@ -2,7 +2,7 @@
 // and B's and C's columns lie in strips.
 
 // Some rows and vectors of C, in registers. Eight chains of additions are the fewest that hide an addition's latency.
-// Lets what is read next come into the second-level cache, a vector per step.
+// Lets what is read next come into the second-level cache, a vector per step, unless that is null.
 INLINE void NAME(product)(
     int rows, int vectors, const float *a, long rows_apart, long steps_apart, const float *b, long b_stride, float *c,
     long c_stride, long steps, int adds, const float *next) {
@@ -31,13 +31,15 @@ INLINE void NAME(product)(
 // vectors for 24 products. 7 and 8 rows are better cut in halves.
 INLINE void NAME(multiply_strip)(
     int vectors, const float *a, long rows_apart, long steps_apart, const float *b, long b_stride, float *c,
-    long c_stride, long rows, long steps, int adds, const float *next) {
+    long c_stride, long rows, long steps, int adds, stretch ahead) {
 #define ROWS(COUNT)                                                                                                    \
   {                                                                                                                    \
+    const long bytes = steps * sizeof(VEC);                                                                            \
+    const int reads = ahead.end - ahead.next >= bytes;                                                                 \
     NAME(product)(                                                                                                     \
         COUNT, vectors, a + r * rows_apart, rows_apart, steps_apart, b, b_stride, c + r * c_stride, c_stride, steps,   \
-        adds, next);                                                                                                   \
-    if (next) next += steps * LANES;                                                                                   \
+        adds, reads ? (const float *)ahead.next : 0);                                                                  \
+    if (reads) ahead.next += bytes;                                                                                    \
   }
   long r = 0;
   // Narrow strips may be taller, and begin and end less often. Measured: not worth it for long products whose rows lie apart.
@@ -61,17 +63,20 @@ INLINE void NAME(multiply_strip)(
 }
 
 // In strips of `width` columns. While the rows go by a strip, the next one comes into the cache, and after the last one
-// `next`; nothing does if that is null.
+// `ahead`; nothing does if that is empty.
 INLINE void NAME(multiply_strips)(
     const float *a, long rows_apart, long steps_apart, long width, const float *b, long b_strips_apart, long b_stride,
-    float *c, long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds, const float *next) {
-  for (long column = 0; column < columns; column += width, b += b_strips_apart, c += c_strips_apart)
+    float *c, long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds, int reads_ahead,
+    stretch ahead) {
+  for (long column = 0; column < columns; column += width, b += b_strips_apart, c += c_strips_apart) {
+    const long left = columns - column - width;
+    const stretch next =
+        reads_ahead && left > 0 ? stretch_of(b + b_strips_apart, steps * min(width, left)) : ahead;
     switch (min(width, columns - column) / LANES) {
 #define VECTORS(COUNT)                                                                                                 \
   case COUNT:                                                                                                          \
     NAME(multiply_strip)(                                                                                              \
-        COUNT, a, rows_apart, steps_apart, b, b_stride, c, c_stride, rows, steps, adds,                                \
-        next && column + width < columns ? b + b_strips_apart : next);                                                 \
+        COUNT, a, rows_apart, steps_apart, b, b_stride, c, c_stride, rows, steps, adds, next);                         \
     break;
 #if LANES == 16
       VECTORS(4)
@@ -81,6 +86,7 @@ INLINE void NAME(multiply_strips)(
       VECTORS(1)
 #undef VECTORS
     }
+  }
 }
 
 // B is in a cache.
@@ -89,25 +95,30 @@ FUNCTION void NAME(multiply)(
     float *c, long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds) {
   NAME(multiply_strips)(
       a, rows_apart, steps_apart, width, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps,
-      adds, 0);
+      adds, 0, (stretch){0});
 }
 
-// In passes: a strip of B stays in the nearest caches while the rows go by. What comes in behind the last one is not used.
+// In passes: a strip of B stays in the nearest caches while the rows go by. Nothing comes in behind the last one: another core
+// may be writing there, and writes to lines that two have read are slow.
 INLINE void NAME(multiply_passes)(
     const matrix *a, const matrix *b, const matrix *c, long rows, long columns, long steps, int adds, int reads_ahead) {
   const long pass = MATRIX_PASS, width = matrix_strip(LANES), strips = columns / width, whole = strips * width;
   for (long p = 0; p < steps || p == 0; p += pass) {
     const float *const from = a->start + p * a->columns_apart, *const to = b->start + p * b->rows_apart;
     const float *const last = b->start + strips * b->strips_apart + p * b->last_rows_apart;
-    const float *const next = reads_ahead ? to + pass * b->rows_apart : 0;
-    const long count = min(pass, steps - p);
+    const long count = min(pass, steps - p), left = min(pass, steps - p - count);
+    const stretch narrow = stretch_of(last, count * (columns - whole));
+    stretch next = {0};
+    if (reads_ahead && whole > 0) next = stretch_of(to + pass * b->rows_apart, left * width);
+    else if (reads_ahead) next = stretch_of(last + pass * b->last_rows_apart, left * columns);
     NAME(multiply_strips)(
         from, a->rows_apart, a->columns_apart, width, to, b->strips_apart, b->rows_apart, c->start, c->strips_apart,
-        c->rows_apart, rows, whole, count, adds || p > 0, reads_ahead && whole < columns ? last : next);
+        c->rows_apart, rows, whole, count, adds || p > 0, reads_ahead, reads_ahead && whole < columns ? narrow : next);
     if (whole < columns)
       NAME(multiply_strips)(
           from, a->rows_apart, a->columns_apart, width, last, 0, b->last_rows_apart,
-          c->start + strips * c->strips_apart, 0, c->last_rows_apart, rows, columns - whole, count, adds || p > 0, next);
+          c->start + strips * c->strips_apart, 0, c->last_rows_apart, rows, columns - whole, count, adds || p > 0,
+          reads_ahead, next);
   }
 }
 

@@ -1,66 +1,67 @@
 import Synchronization
 import Tensors
 
-/// One thread's tasks of a round, numbered from 0. It takes them from the front, one after another; threads that have none
-/// of their own left take the last of them.
+/// Those of a thread's tasks that others may steal, by their numbers. The thread takes them from the front, one after another;
+/// threads that have none of their own left take the last of them.
 ///
-/// Every thread of a team has a queue, and opens it once in every round; only tasks of the round that it is in itself can a
-/// thread steal. Work stealing: Blumofe, Leiserson 1999, doi:10.1145/324133.324234.
+/// Only in the round that it is in itself can a thread steal; rounds in which nothing may be stolen need no queue. Work
+/// stealing: Blumofe, Leiserson 1999, doi:10.1145/324133.324234.
 package final class StealingQueue: Sendable {
   /// In one word, so that one atomic operation takes a task.
   private struct State: RawRepresentable, AtomicRepresentable {
-    /// The round (modulo 2^16), the first task that may be stolen, the owner's next, the end of those nobody has.
-    var fields: SIMD4<UInt16>
+    var round: UInt32
+    /// The owner's next task, and the end of those that nobody has.
+    var next, end: UInt16
 
-    init(_ fields: SIMD4<UInt16>) { self.fields = fields }
-    init(rawValue: UInt64) { fields = unsafeBitCast(rawValue, to: SIMD4<UInt16>.self) }
-    var rawValue: UInt64 { unsafeBitCast(fields, to: UInt64.self) }
+    init(round: UInt32, _ tasks: Range<Int>) {
+      self.round = round
+      (next, end) = (UInt16(tasks.lowerBound), UInt16(tasks.upperBound))
+    }
 
-    var round: UInt16 { fields.x }
-    var firstStealable: UInt16 { fields.y }
-    var next: UInt16 { fields.z }
-    var end: UInt16 { fields.w }
+    init(rawValue: UInt64) {
+      round = UInt32(rawValue >> 32)
+      (next, end) = (UInt16(truncatingIfNeeded: rawValue >> 16), UInt16(truncatingIfNeeded: rawValue))
+    }
+
+    var rawValue: UInt64 { UInt64(round) << 32 | UInt64(next) << 16 | UInt64(end) }
   }
 
-  private let state = Atomic(State(.zero))
+  private let state = Atomic(State(round: 0, 0..<0))
   /// How many stolen tasks are done.
   private let returned = Atomic<Int>(0)
 
   package init() {}
 
-  /// Begins the owner's next round, when all of its last one is done.
+  /// Begins a round, when all of the last one's tasks are done.
   ///
-  /// - Parameter stealable: how many of the tasks, the last ones, others may take.
-  package func open(count: Int, stealable: Int) {
-    invariant(count <= UInt16.max, "a queue of \(count) tasks")
+  /// - Parameter round: any number but those of rounds that others may still be in.
+  package func open(_ tasks: Range<Int>, round: UInt32) {
+    invariant(tasks.upperBound <= UInt16.max, "a queue of tasks up to \(tasks.upperBound)")
     returned.store(0, ordering: .relaxed)
-    let round = state.load(ordering: .relaxed).round &+ 1
     // What the owner has written before is there for whoever steals.
-    state.store(State([round, UInt16(count - stealable), 0, UInt16(count)]), ordering: .releasing)
+    state.store(State(round: round, tasks), ordering: .releasing)
   }
 
   /// The owner's next task; nil if none is left.
   package func next() -> Int? {
     take { state in
-      guard state.next < state.end else { return nil }
-      state.fields.z += 1
+      state.next += 1
       return Int(state.next) - 1
     }
   }
 
-  /// Takes a task of another queue for this queue's owner, who then computes it and calls `giveBack` there.
-  package func steal(from other: StealingQueue) -> Int? {
-    let round = state.load(ordering: .relaxed).round
-    return other.take { state in
-      guard state.round == round, max(state.next, state.firstStealable) < state.end else { return nil }
-      state.fields.w -= 1
+  /// Takes a task for another thread, which then computes it and calls `giveBack`; nil if none is left of that round.
+  package func steal(round: UInt32) -> Int? {
+    take { state in
+      guard state.round == round else { return nil }
+      state.end -= 1
       return Int(state.end)
     }
   }
 
   private func take(_ body: (inout State) -> Int?) -> Int? {
     var old = state.load(ordering: .acquiring)
-    while true {
+    while old.next < old.end {
       var new = old
       guard let task = body(&new) else { return nil }
       let (exchanged, found) = state.weakCompareExchange(
@@ -68,14 +69,15 @@ package final class StealingQueue: Sendable {
       if exchanged { return task }
       old = found
     }
+    return nil
   }
 
   /// A stolen task is done.
   package func giveBack() { returned.add(1, ordering: .releasing) }
 
-  /// The tasks, of `count`, that others took, once they are done; called by the owner when it has none left.
-  package func stolen(of count: Int, _ barrier: Barrier) throws(PoisonedBarrier) -> Range<Int> {
-    let taken = Int(state.load(ordering: .relaxed).end)..<count
+  /// The tasks, up to `end`, that others took, once they are done; called by the owner when it has none left.
+  package func stolen(upTo end: Int, _ barrier: Barrier) throws(PoisonedBarrier) -> Range<Int> {
+    let taken = Int(state.load(ordering: .relaxed).end)..<end
     try barrier.wait(until: { self.returned.load(ordering: .acquiring) == taken.count })
     return taken
   }

@@ -66,7 +66,7 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
   private var kernel: ConvolutionKernel!
   private var forwardWeight = AlignedBuffer<Float>(count: 0)
   /// Where a copy of the weight is for the backward pass, if that wants one.
-  private var backwardWeight: UnsafeMutablePointer<Float>?
+  private var backwardPlace: Int?
   private var sliceSize = 1
 
   init(_ name: String, _ layer: Convolution, _ x: Value, _ y: Value, _ weight: Parameter, _ bias: Parameter?) {
@@ -113,7 +113,7 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
 
   var backwardWeightCount: Int { kernel.backwardWeightCount }
 
-  func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) { backwardWeight = memory }
+  func placeBackwardWeights(_ place: Int) { backwardPlace = place }
 
   func needsPreparation(_ mode: Mode) -> Bool { forwardWeight.count > 0 }
   func prepare(_ parameters: UnsafePointer<Float>, _ context: KernelContext) {
@@ -121,9 +121,10 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
   }
 
   /// Transforms the weight, one worker all of it.
-  func prepareBackward(_ parameters: UnsafePointer<Float>, _ share: Share, _ context: KernelContext) {
-    guard let backwardWeight, share.index == 0 else { return }
-    kernel.prepareBackward(parameters + weight.offset, into: backwardWeight, context)
+  func prepareBackward(_ worker: Worker, _ share: Share) {
+    guard let backwardPlace, share.index == 0 else { return }
+    kernel.prepareBackward(
+      worker.parameters + weight.offset, into: worker.backwardWeights + backwardPlace, worker.kernels)
   }
 
   func forward(_ slice: Slice) {
@@ -164,7 +165,7 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
     }
     // Last, so that the cache still has it where it is read next.
     if let dx = slice.storedInputGradient(self, 0) {
-      let weight = backwardWeight.map { UnsafePointer($0) } ?? slice.parameter(weight)
+      let weight = backwardPlace.map { UnsafePointer(slice.backwardWeights + $0) } ?? slice.parameter(weight)
       forEachCall(slice, whole: kernel.backwardDataTakesAnyCount) { start, count in
         kernel.backwardData(
           dy + start * yStride, weight: weight, dx: dx + start * xStride, samples: count, slice.kernels)

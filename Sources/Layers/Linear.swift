@@ -38,7 +38,7 @@ final class LinearOperation: Operation, @unchecked Sendable {
   private let weight: Parameter
   private let bias: Parameter?
   /// The weight [K, F], its columns in strips.
-  private var backwardWeight: UnsafeMutablePointer<Float>?
+  private var backwardPlace: Int?
   private var featureStride: Int {
     ActivationLayout(shape: inputs[0].shape, block: output.block).paddedChannels
   }
@@ -62,14 +62,14 @@ final class LinearOperation: Operation, @unchecked Sendable {
 
   var backwardWeightCount: Int { wiring.needsInputGradient[0] ? outputs * featureStride : 0 }
 
-  func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) { backwardWeight = memory }
+  func placeBackwardWeights(_ place: Int) { backwardPlace = place }
 
   /// Turns the weight for the product with dy.
-  func prepareBackward(_ parameters: UnsafePointer<Float>, _ share: Share, _ context: KernelContext) {
-    guard let backwardWeight else { return }
-    Matrix(strips: parameters + weight.offset, rows: features, columns: outputs).transpose(
-      rows: features, columns: outputs, into: Matrix(strips: backwardWeight, rows: outputs, columns: featureStride),
-      share)
+  func prepareBackward(_ worker: Worker, _ share: Share) {
+    guard let backwardPlace else { return }
+    Matrix(strips: worker.parameters + weight.offset, rows: features, columns: outputs).transpose(
+      rows: features, columns: outputs,
+      into: Matrix(strips: worker.backwardWeights + backwardPlace, rows: outputs, columns: featureStride), share)
   }
 
   /// y = x weight^T + bias
@@ -88,7 +88,9 @@ final class LinearOperation: Operation, @unchecked Sendable {
   /// dx = dy weight,   dWeight = dy^T x,   dBias = sum(dy)
   func backward(_ slice: Slice) {
     let (x, dy) = (slice[inputs[0]], slice.gradient(output))
-    if let dx = slice.inputGradient(self, 0), let backwardWeight { multiply(dy, by: backwardWeight, dx, slice) }
+    if let dx = slice.inputGradient(self, 0), let backwardPlace {
+      multiply(dy, by: slice.backwardWeights + backwardPlace, dx, slice)
+    }
     for piece in slice.pieces {
       let gradients = slice.gradients(piece.place)
       let (x, dy) = (x + piece.start * xStride, dy + piece.start * outputs)

@@ -47,8 +47,8 @@ package protocol Operation: AnyObject, Sendable {
   /// Whether it could leave an input's gradient as 16-bit numbers alone.
   var leavesGradientInHalves: Bool { get }
 
-  /// Says where `prepareBackward` writes. Other segments' operations may have the same memory.
-  func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>)
+  /// Says where in a worker's memory `prepareBackward` writes. Other segments' operations may have the same place.
+  func placeBackwardWeights(_ place: Int)
 
   // MARK: - What the engine calls
 
@@ -58,7 +58,7 @@ package protocol Operation: AnyObject, Sendable {
   func prepare(_ parameters: UnsafePointer<Float>, _ context: KernelContext)
   /// Derives what `backward` needs from the parameters, just before the segment's backward pass; called by every worker of
   /// the rank, each with its share.
-  func prepareBackward(_ parameters: UnsafePointer<Float>, _ share: Share, _ context: KernelContext)
+  func prepareBackward(_ worker: Worker, _ share: Share)
 
   func forward(_ slice: Slice)
   func backward(_ slice: Slice)
@@ -81,10 +81,10 @@ extension Operation {
   package var takesGradientInHalves: Bool { false }
   package var leavesGradientInHalves: Bool { false }
   package func compile(_ target: CompileTarget) {}
-  package func placeBackwardWeights(_ memory: UnsafeMutablePointer<Float>) {}
+  package func placeBackwardWeights(_ place: Int) {}
   package func needsPreparation(_ mode: Mode) -> Bool { false }
   package func prepare(_ parameters: UnsafePointer<Float>, _ context: KernelContext) {}
-  package func prepareBackward(_ parameters: UnsafePointer<Float>, _ share: Share, _ context: KernelContext) {}
+  package func prepareBackward(_ worker: Worker, _ share: Share) {}
   package func finishBackward(_ worker: Worker) {}
 
   package var name: String { wiring.name }

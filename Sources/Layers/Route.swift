@@ -4,7 +4,7 @@ import Tensors
 
 /// A worker's way through a batch of one size: its shards, and its slices in every segment.
 ///
-/// Sendable: immutable; the tables belong to it.
+/// Sendable: immutable once the rank's routes know each other; the tables belong to it.
 package final class Route: @unchecked Sendable {
   package let partition: BatchPartition
   package let segments: [Segment]
@@ -36,10 +36,17 @@ package final class Route: @unchecked Sendable {
     package let stealable: [Slice]
     /// The worker's shards, in the same order.
     package let shards: UnsafeBufferPointer<ShardPlace>
+    /// How many slices of each of the rank's workers others may compute.
+    package let stealableCounts: UnsafeMutableBufferPointer<Int>
 
-    fileprivate init(isReversed: Bool, slices: [Slice], stealable: [Slice], shards: UnsafeBufferPointer<ShardPlace>) {
+    fileprivate init(
+      isReversed: Bool, slices: [Slice], stealable: [Slice], shards: UnsafeBufferPointer<ShardPlace>, workers: Int
+    ) {
       (self.isReversed, self.slices, self.stealable, self.shards) = (isReversed, slices, stealable, shards)
+      stealableCounts = .table(repeatElement(0, count: workers))
     }
+
+    deinit { stealableCounts.deallocate() }
 
     /// The slice of that number among `slices`, as others compute it.
     package func stealable(_ number: Int) -> Slice { stealable[number - slices.count + stealable.count] }
@@ -131,7 +138,18 @@ package final class Route: @unchecked Sendable {
     segments = zip(drafts, stealable).enumerated().map { number, drafts in
       Segment(
         isReversed: Self.isReversed(segment: number), slices: slices(drafts.0), stealable: slices(drafts.1),
-        shards: tables[number % 2])
+        shards: tables[number % 2], workers: worker.grid.threads)
+    }
+  }
+
+  /// Tells the routes of a rank's workers what others may compute: who looks there during a step makes the owner wait.
+  package static func introduce(_ routes: [Route]) {
+    for route in routes {
+      for (number, segment) in route.segments.enumerated() {
+        for (worker, other) in routes.enumerated() {
+          segment.stealableCounts[worker] = other.segments[number].stealable.count
+        }
+      }
     }
   }
 

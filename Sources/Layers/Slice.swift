@@ -73,6 +73,9 @@ package struct Slice {
       ? scratch(index) : gradient(operation.inputs[index])
   }
 
+  /// What backward passes derive from the parameters.
+  var backwardWeights: UnsafeMutablePointer<Float> { withWorker { $0.backwardWeights } }
+
   /// Room for the gradient of an operation's input of that number, to be added to another one.
   package func scratch(_ input: Int) -> UnsafeMutablePointer<Float> { withWorker { $0.gradientScratch[input] } }
 

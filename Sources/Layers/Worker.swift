@@ -30,6 +30,8 @@ package final class Worker: @unchecked Sendable {
   package var mode = Mode.training
   /// The running number of the optimizer's step, from 0: the key of dropout's masks.
   package var step = 0
+  /// The running number of its passes through segments; workers that are in the same pass may take over slices.
+  package var round: UInt32 = 0
   /// The labels of this worker's samples.
   package var labels: UnsafePointer<Int32>!
   /// What a gradient takes of the loss's: 1 / the samples of the global batch.
@@ -45,6 +47,8 @@ package final class Worker: @unchecked Sendable {
   package var gradientScratch: [UnsafeMutablePointer<Float>] = []
   /// The rank's parameters as operations see them, in the layout of the kernels.
   package var parameters: UnsafePointer<Float>
+  /// What backward passes derive from them, the worker's own or shared by the rank's.
+  package let backwardWeights: UnsafeMutablePointer<Float>
   /// The stack on which the shards' parameter gradients of the current segment are added up; addressed like `parameters`.
   package var gradientSlots: UnsafePointer<UnsafeMutablePointer<Float>>!
   /// The worker's shards, and their places on it.
@@ -52,7 +56,7 @@ package final class Worker: @unchecked Sendable {
 
   package init(
     index: Int, grid: WorkerGrid, communicator: any Communicator, barrier: Barrier, seed: UInt64,
-    places: [ActivationPlaces], parameters: UnsafePointer<Float>
+    places: [ActivationPlaces], parameters: UnsafePointer<Float>, backwardWeights: UnsafeMutablePointer<Float>
   ) {
     self.index = index
     self.grid = grid
@@ -61,6 +65,7 @@ package final class Worker: @unchecked Sendable {
     self.seed = seed
     self.places = places
     self.parameters = parameters
+    self.backwardWeights = backwardWeights
     number = communicator.rank * grid.threads + index
   }
 

@@ -20,24 +20,31 @@ extension Engine {
     mostStolen: Int, _ compute: (Slice) -> Void
   ) throws -> Range<Int> {
     let route = worker.route.segments[segment.number]
+    let count = route.slices.count
+    let first = count - min(route.stealable.count, mostStolen)
+    worker.round &+= 1
+    func computeOwn(_ index: Int) {
+      inputs.readAhead(of: route.slices, behind: index)
+      compute(route.slices[index])
+    }
     return try queues.with(worker.index) { queue in
-      queue.open(count: route.slices.count, stealable: min(route.stealable.count, mostStolen))
-      while let index = queue.next() {
-        inputs.readAhead(of: route.slices, behind: index)
-        compute(route.slices[index])
-      }
-      if route.slices.count > 1 { worker.kernels.ahead.forget() }
+      if first < count { queue.open(first..<count, round: worker.round) }
+      for index in 0..<first { computeOwn(index) }
+      while first < count, let index = queue.next() { computeOwn(index) }
+      if count > 1 { worker.kernels.ahead.forget() }
       // From the next one on, so that not all of them come to the same.
       for offset in workers.indices.dropFirst() {
         let victim = (worker.index + offset) % workers.count
-        while let index = queues.with(victim, { queue.steal(from: $0) }) {
+        guard min(route.stealableCounts[victim], mostStolen) > 0 else { continue }
+        while let index = queues.with(victim, { $0.steal(round: worker.round) }) {
           let slice = workers[victim].route.segments[segment.number].stealable(index).stolen(by: worker)
           meetings.forEach { $0.open(slice) }
           compute(slice)
           queues.with(victim) { $0.giveBack() }
         }
       }
-      let stolen = try queue.stolen(of: route.slices.count, worker.barrier)
+      guard first < count else { return count..<count }
+      let stolen = try queue.stolen(upTo: count, worker.barrier)
       for index in stolen {
         meetings.forEach { $0.add(route.stealable(index), to: route.slices[index]) }
       }

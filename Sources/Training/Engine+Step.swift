@@ -55,13 +55,14 @@ extension Engine {
     observer?.finished(.preparation, worker: worker.index)
   }
 
-  /// Derives what a segment's backward pass needs from the parameters, each worker its share.
+  /// Derives what a segment's backward pass needs from the parameters: of shared ones each worker its share, of its own all.
   private func prepareBackward(_ number: Int, _ worker: Worker) {
-    worker.announce()
+    let isOwn = parameters.isReplicated
+    // What one worker must do alone, another one does in the next segment.
+    let share = isOwn ? Share(0, of: 1) : Share((worker.index + number) % workers.count, of: workers.count)
+    if !isOwn { worker.announce() }
     plan.segments.with(number) { segment in
-      // What one worker must do alone, another one does in the next segment.
-      let share = Share((worker.index + number) % workers.count, of: workers.count)
-      segment.operations.forEach { $0.prepareBackward(worker.parameters, share, worker.kernels) }
+      segment.operations.forEach { $0.prepareBackward(worker, share) }
     }
     observer?.finished(.preparation, worker: worker.index)
   }

@@ -89,13 +89,15 @@ package final class Engine: @unchecked Sendable {
     let samples = CompileTarget(partitions: partitions, rank: communicator.rank, sliceSize: 1).samplesPerWorker
     let memories = (0..<threads).map { _ in WorkerMemory(plan, samples: samples) }
     let rounding = precision == .bfloat16 ? WeightRounding(plan) : nil
+    let backwardWeights = BackwardWeights(plan, copies: parameters.isReplicated ? threads : 1)
     let arenas = memories.map(\.arena)
     workers = (0..<threads).map { index in
       let memory = memories[index]
       let worker = Worker(
         index: index, grid: grid, communicator: communicator, barrier: team.barrier, seed: seed,
         places: plan.memory.places(memory.arena, of: arenas),
-        parameters: UnsafePointer(rounding?.parameters.start ?? parameters.start(ofWorker: index)))
+        parameters: UnsafePointer(rounding?.parameters.start ?? parameters.start(ofWorker: index)),
+        backwardWeights: backwardWeights.start(ofWorker: index))
       worker.gradientScratch = memory.gradientScratch
       return worker
     }
@@ -107,7 +109,7 @@ package final class Engine: @unchecked Sendable {
     self.precision = precision
     self.rounding = rounding
     (self.plan, self.team, self.exchange, self.memories, self.parameters) = (plan, team, exchange, memories, parameters)
-    backwardWeights = BackwardWeights(plan)
+    self.backwardWeights = backwardWeights
     for count in batchSizes { routes[count] = routes(count, network.statistics) }
     initializeParameters(seed: seed)
   }
@@ -140,11 +142,13 @@ package final class Engine: @unchecked Sendable {
   /// Each worker's with a partition of its own: workers that counted references to the same one at the same time would wait
   /// for each other.
   private func routes(_ globalCount: Int, _ statistics: Set<Statistics>) -> [Route] {
-    workers.map { worker in
+    let routes = workers.map { worker in
       Route(
         worker, BatchPartition(globalCount: globalCount, shards: shards, grid: grid, statistics: statistics),
         sum: exchange.shardSums[worker.index], sliceSizes: plan.segments.map(\.sliceSize))
     }
+    Route.introduce(routes)
+    return routes
   }
 
   /// Hands a batch, and the parameters as they are now, to the workers, and has each of them do something with it.

@@ -20,20 +20,21 @@ import Testing
       try team.run { worker in
         let mine = cells.start + worker * count
         for round in 1...rounds {
-          queues[worker].open(count: count, stealable: stealable)
+          queues[worker].open(count - stealable..<count, round: UInt32(round))
           // One of them is slow, by turns.
           let isSlow = round / 10 % threads == worker
           let before = steals.load(ordering: .relaxed)
           // Where all begin a round together, the slow one waits until it is stolen from.
           let isJoint = round % 10 == 0
           if isJoint { try team.barrier.wait() }
+          for task in 0..<count - stealable { mine[task] += 1 }
           while let task = queues[worker].next() {
             mine[task] += 1
             if isSlow { usleep(20) }
             while isJoint, isSlow, steals.load(ordering: .relaxed) == before { usleep(20) }
           }
           for victim in 0..<threads where victim != worker {
-            while let task = queues[worker].steal(from: queues[victim]) {
+            while let task = queues[victim].steal(round: UInt32(round)) {
               steals.add(1, ordering: .relaxed)
               if task < count - stealable { complaints.add(1, ordering: .relaxed) }
               cells.start[victim * count + task] += 1
@@ -41,7 +42,7 @@ import Testing
             }
           }
           // No barrier in most rounds: queues of other rounds than one's own give nothing.
-          let stolen = try queues[worker].stolen(of: count, team.barrier)
+          let stolen = try queues[worker].stolen(upTo: count, team.barrier)
           stolenCount.add(stolen.count, ordering: .relaxed)
           for task in 0..<count where mine[task] != round { complaints.add(1, ordering: .relaxed) }
         }
@@ -52,24 +53,24 @@ import Testing
     #expect(stolenCount > 0)
   }
 
-  @Test func onlyTheLastTasksOfTheSameRoundAreStolen() throws {
-    let (owner, thief) = (StealingQueue(), StealingQueue())
+  @Test func onlyTasksOfTheSameRoundAreStolenFromTheEnd() throws {
+    let owner = StealingQueue()
     let barrier = Barrier(count: 1, patience: .dedicated)
-    owner.open(count: 4, stealable: 2)
-    #expect(thief.steal(from: owner) == nil)
-    thief.open(count: 0, stealable: 0)
-    #expect(thief.next() == nil && thief.steal(from: owner) == 3)
-    #expect(owner.next() == 0 && owner.next() == 1 && owner.next() == 2 && owner.next() == nil)
-    #expect(thief.steal(from: owner) == nil)
+    #expect(owner.steal(round: 1) == nil)
+    owner.open(2..<5, round: 1)
+    #expect(owner.steal(round: 0) == nil && owner.steal(round: 2) == nil)
+    #expect(owner.steal(round: 1) == 4)
+    #expect(owner.next() == 2 && owner.next() == 3 && owner.next() == nil)
+    #expect(owner.steal(round: 1) == nil)
     owner.giveBack()
-    #expect(try owner.stolen(of: 4, barrier) == 3..<4)
+    #expect(try owner.stolen(upTo: 5, barrier) == 4..<5)
 
-    owner.open(count: 4, stealable: 2)
-    #expect(thief.steal(from: owner) == nil)
-    thief.open(count: 0, stealable: 0)
-    #expect(thief.steal(from: owner) == 3 && thief.steal(from: owner) == 2 && thief.steal(from: owner) == nil)
-    #expect(owner.next() == 0 && owner.next() == 1 && owner.next() == nil)
+    // Rounds in which nothing may be stolen leave the queue as it is.
+    #expect(owner.steal(round: 7) == nil)
+    owner.open(1..<4, round: 8)
+    #expect(owner.steal(round: 8) == 3 && owner.steal(round: 8) == 2)
+    #expect(owner.next() == 1 && owner.next() == nil && owner.steal(round: 8) == nil)
     barrier.poison()
-    #expect(throws: PoisonedBarrier.self) { try owner.stolen(of: 4, barrier) }
+    #expect(throws: PoisonedBarrier.self) { try owner.stolen(upTo: 4, barrier) }
   }
 }

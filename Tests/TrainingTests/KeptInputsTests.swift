@@ -27,7 +27,7 @@ import Training
       places: [
         ActivationPlaces(
           values: places(floats.start), gradients: [], keptValues: places(halves.start), keptGradients: [])
-      ], parameters: UnsafePointer(parameters.start))
+      ], parameters: UnsafePointer(parameters.start), backwardWeights: parameters.start)
     let slices = Route(worker, partition, sum: sum, sliceSizes: [3]).segments[0].slices
     #expect(slices.map(\.count) == [2, 3, 2, 3])
     for index in slices.indices {

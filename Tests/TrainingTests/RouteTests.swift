@@ -38,7 +38,7 @@ import Training
           seed: 0,
           places: (0..<c.threads).map { _ in
             ActivationPlaces(values: [], gradients: [], keptValues: [], keptGradients: [])
-          }, parameters: UnsafePointer(parameters.start))
+          }, parameters: UnsafePointer(parameters.start), backwardWeights: parameters.start)
         return (worker, sum, Route(worker, partition, sum: sum, sliceSizes: sliceSizes))
       }
     }.flatMap { $0 }

@@ -120,7 +120,7 @@ import Training
     let barrier = Barrier(count: 1, patience: .dedicated)
     let worker = Worker(
       index: 0, grid: WorkerGrid(ranks: 1, threads: 1), communicator: ThreadCommunicator.alone, barrier: barrier,
-      seed: 0, places: [], parameters: UnsafePointer(parameters.start))
+      seed: 0, places: [], parameters: UnsafePointer(parameters.start), backwardWeights: parameters.start)
     worker.announce()
     worker.announce()
     try worker.meetIfNeeded()
