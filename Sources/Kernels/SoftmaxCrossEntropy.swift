@@ -10,7 +10,7 @@ package enum SoftmaxCrossEntropy {
   /// - Parameters:
   ///   - x: logits, `rows` rows of `classes`, `stride` apart.
   ///   - scale: 1 / the number of samples of the global batch.
-  ///   - dx: nil if only the loss is wanted. Elements from `classes` to `stride` become 0.
+  ///   - dx: other memory than x; nil if only the loss is wanted. Elements from `classes` to `stride` become 0.
   /// - Returns: the sum of the rows' losses, and how many rows have their largest logit at the label.
   package static func lossAndGradient(
     _ x: UnsafePointer<Float>, labels: UnsafePointer<Int32>, rows: Int, classes: Int, stride: Int, smoothing: Float,
@@ -28,16 +28,21 @@ package enum SoftmaxCrossEntropy {
         logitSum += Double(x[k])
       }
       let largest = x[best]
+      let dx = dx.map { $0 + row * stride }
       var sum = 0.0
-      for k in 0..<classes { sum += Double(exp(x[k] - largest)) }
+      for k in 0..<classes {
+        let numerator = exp(x[k] - largest)
+        sum += Double(numerator)
+        dx?[k] = numerator
+      }
       let logSum = log(sum) + Double(largest)
       let smooth = Double(smoothing)
       loss += logSum - (1 - smooth) * Double(x[label]) - smooth / Double(classes) * logitSum
       correct += best == label ? 1 : 0
-      guard let dx = dx.map({ $0 + row * stride }) else { continue }
+      guard let dx else { continue }
       let inverse = Float(1 / sum)
       let rest = smoothing / Float(classes)
-      for k in 0..<classes { dx[k] = (exp(x[k] - largest) * inverse - rest) * scale }
+      for k in 0..<classes { dx[k] = (dx[k] * inverse - rest) * scale }
       dx[label] -= (1 - smoothing) * scale
       for k in classes..<stride { dx[k] = 0 }
     }
