@@ -31,11 +31,11 @@ INLINE void NAME(product)(
 // vectors for 24 products. 7 and 8 rows are better cut in halves.
 INLINE void NAME(multiply_strip)(
     int vectors, const float *a, long rows_apart, long steps_apart, const float *b, long b_stride, float *c,
-    long c_stride, long rows, long steps, int adds, stretch ahead) {
+    long c_stride, long rows, long steps, int adds, int reads_ahead, stretch ahead) {
 #define ROWS(COUNT)                                                                                                    \
   {                                                                                                                    \
     const long bytes = steps * sizeof(VEC);                                                                            \
-    const int reads = ahead.end - ahead.next >= bytes;                                                                 \
+    const int reads = reads_ahead && ahead.end - ahead.next >= bytes;                                                  \
     NAME(product)(                                                                                                     \
         COUNT, vectors, a + r * rows_apart, rows_apart, steps_apart, b, b_stride, c + r * c_stride, c_stride, steps,   \
         adds, reads ? (const float *)ahead.next : 0);                                                                  \
@@ -63,20 +63,19 @@ INLINE void NAME(multiply_strip)(
 }
 
 // In strips of `width` columns. While the rows go by a strip, the next one comes into the cache, and after the last one
-// `ahead`; nothing does if that is empty.
+// `ahead`; nothing does unless it reads ahead.
 INLINE void NAME(multiply_strips)(
     const float *a, long rows_apart, long steps_apart, long width, const float *b, long b_strips_apart, long b_stride,
     float *c, long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds, int reads_ahead,
     stretch ahead) {
   for (long column = 0; column < columns; column += width, b += b_strips_apart, c += c_strips_apart) {
     const long left = columns - column - width;
-    const stretch next =
-        reads_ahead && left > 0 ? stretch_of(b + b_strips_apart, steps * min(width, left)) : ahead;
+    const stretch next = left > 0 ? stretch_of(b + b_strips_apart, steps * min(width, left)) : ahead;
     switch (min(width, columns - column) / LANES) {
 #define VECTORS(COUNT)                                                                                                 \
   case COUNT:                                                                                                          \
     NAME(multiply_strip)(                                                                                              \
-        COUNT, a, rows_apart, steps_apart, b, b_stride, c, c_stride, rows, steps, adds, next);                         \
+        COUNT, a, rows_apart, steps_apart, b, b_stride, c, c_stride, rows, steps, adds, reads_ahead, next);            \
     break;
 #if LANES == 16
       VECTORS(4)
@@ -108,12 +107,11 @@ INLINE void NAME(multiply_passes)(
     const float *const last = b->start + strips * b->strips_apart + p * b->last_rows_apart;
     const long count = min(pass, steps - p), left = min(pass, steps - p - count);
     const stretch narrow = stretch_of(last, count * (columns - whole));
-    stretch next = {0};
-    if (reads_ahead && whole > 0) next = stretch_of(to + pass * b->rows_apart, left * width);
-    else if (reads_ahead) next = stretch_of(last + pass * b->last_rows_apart, left * columns);
+    const stretch next = whole > 0 ? stretch_of(to + pass * b->rows_apart, left * width)
+                                   : stretch_of(last + pass * b->last_rows_apart, left * columns);
     NAME(multiply_strips)(
         from, a->rows_apart, a->columns_apart, width, to, b->strips_apart, b->rows_apart, c->start, c->strips_apart,
-        c->rows_apart, rows, whole, count, adds || p > 0, reads_ahead, reads_ahead && whole < columns ? narrow : next);
+        c->rows_apart, rows, whole, count, adds || p > 0, reads_ahead, whole < columns ? narrow : next);
     if (whole < columns)
       NAME(multiply_strips)(
           from, a->rows_apart, a->columns_apart, width, last, 0, b->last_rows_apart,

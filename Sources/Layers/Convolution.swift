@@ -131,7 +131,7 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
     let (x, y) = (slice.stored(inputs[0], forms.inputs[0]), slice.stored(output, forms.output))
     let weight = forwardWeight.count > 0 ? UnsafePointer(forwardWeight.start) : slice.parameter(weight)
     let bias = bias.map { slice.parameter($0) }
-    forEachCall(slice, whole: kernel.forwardTakesAnyCount) { start, count in
+    slice.forEachCall(whole: kernel.forwardTakesAnyCount) { start, count in
       kernel.forward(
         x + start * xStride, weight: weight, bias: bias, y: y + start * yStride, samples: count, slice.kernels)
     }
@@ -166,7 +166,7 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
     // Last, so that the cache still has it where it is read next.
     if let dx = slice.storedInputGradient(self, 0) {
       let weight = backwardPlace.map { UnsafePointer(slice.backwardWeights + $0) } ?? slice.parameter(weight)
-      forEachCall(slice, whole: kernel.backwardDataTakesAnyCount) { start, count in
+      slice.forEachCall(whole: kernel.backwardDataTakesAnyCount) { start, count in
         kernel.backwardData(
           dy + start * yStride, weight: weight, dx: dx + start * xStride, samples: count, slice.kernels)
       }
@@ -175,10 +175,4 @@ final class ConvolutionOperation: TunableConvolution, @unchecked Sendable {
 
   private var xStride: Int { inputs[0].layout.sampleStride }
   private var yStride: Int { output.layout.sampleStride }
-
-  /// A kernel whose bits may depend on the number of samples gets each piece apart.
-  private func forEachCall(_ slice: Slice, whole: Bool, _ body: (_ start: Int, _ count: Int) -> Void) {
-    if whole { return body(0, slice.count) }
-    for piece in slice.pieces { body(piece.start, piece.count) }
-  }
 }

@@ -54,23 +54,24 @@ final class ElementwiseOperation: Operation, @unchecked Sendable {
 
   func forward(_ slice: Slice) {
     let (x, y) = (slice[inputs[0]], slice[output])
-    forEachCall(slice) { start, count in kernel.forward(x + start, y: y + start, count: count, slice.kernels) }
+    slice.forEachCall(whole: takesAnyCount) { start, count in
+      let start = start * stride
+      kernel.forward(x + start, y: y + start, count: count * stride, slice.kernels)
+    }
     if function == .sigmoid { Elementwise.clearPadding(y, output.layout, samples: slice.count) }
   }
 
   func backward(_ slice: Slice) {
     guard let dx = slice.inputGradient(self, 0) else { return }
     let (y, dy) = (slice[output], slice.gradient(output))
-    forEachCall(slice) { start, count in
-      kernel.backward(dy + start, y: y + start, dx: dx + start, count: count, slice.kernels)
+    slice.forEachCall(whole: takesAnyCount) { start, count in
+      let start = start * stride
+      kernel.backward(dy + start, y: y + start, dx: dx + start, count: count * stride, slice.kernels)
     }
   }
 
-  /// One call if samples are whole vectors, for every call costs half a microsecond; else calls of the same size whoever
-  /// computes them, so that vectors and what is left of them fall on the same elements.
-  private func forEachCall(_ slice: Slice, _ body: (_ start: Int, _ count: Int) -> Void) {
-    let stride = output.layout.sampleStride
-    if stride % InstructionSet.channelBlock == 0 { return body(0, slice.count * stride) }
-    for piece in slice.pieces { body(piece.start * stride, piece.count * stride) }
-  }
+  private var stride: Int { output.layout.sampleStride }
+  /// Whether samples are whole vectors. What is left of vectors must fall on the same elements whoever computes them; but every
+  /// call costs half a microsecond.
+  private var takesAnyCount: Bool { stride % InstructionSet.channelBlock == 0 }
 }

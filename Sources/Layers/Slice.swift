@@ -40,6 +40,13 @@ package struct Slice {
   package var mode: Mode { withWorker { $0.mode } }
   package var isTraining: Bool { mode != .evaluation }
 
+  /// Hands over all samples at once, if a kernel takes the slice as a whole. One whose bits may depend on the number of samples
+  /// gets each piece apart.
+  func forEachCall(whole: Bool, _ body: (_ start: Int, _ count: Int) -> Void) {
+    if whole { return body(0, count) }
+    for piece in pieces { body(piece.start, piece.count) }
+  }
+
   /// Asks who computes it.
   package func withWorker<Result>(_ body: (Worker) -> Result) -> Result { computing._withUnsafeGuaranteedRef(body) }
 

@@ -20,8 +20,9 @@ extension Engine {
     mostStolen: Int, _ compute: (Slice) -> Void
   ) throws -> Range<Int> {
     let route = worker.route.segments[segment.number]
+    func stealable(_ owner: Int) -> Int { min(route.stealableCounts[owner], mostStolen) }
     let count = route.slices.count
-    let first = count - min(route.stealable.count, mostStolen)
+    let first = count - stealable(worker.index)
     worker.round &+= 1
     func computeOwn(_ index: Int) {
       inputs.readAhead(of: route.slices, behind: index)
@@ -35,7 +36,7 @@ extension Engine {
       // From the next one on, so that not all of them come to the same.
       for offset in workers.indices.dropFirst() {
         let victim = (worker.index + offset) % workers.count
-        guard min(route.stealableCounts[victim], mostStolen) > 0 else { continue }
+        guard stealable(victim) > 0 else { continue }
         while let index = queues.with(victim, { $0.steal(round: worker.round) }) {
           let slice = workers[victim].route.segments[segment.number].stealable(index).stolen(by: worker)
           meetings.forEach { $0.open(slice) }
