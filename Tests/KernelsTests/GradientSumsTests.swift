@@ -5,7 +5,7 @@ import Testing
 
 /// Sums of dy and of dy (x - mean) per channel against plain loops in Double, with and without a rectifier.
 @Suite struct GradientSumsTests {
-  @Test(arguments: [8, 16], [false, true]) func againstDouble(block: Int, isRectified: Bool) {
+  @Test(arguments: Blocks.all, [false, true]) func againstDouble(block: Int, isRectified: Bool) {
     for positions in [1, 2, 3, 5, 1025] {
       for channels in [1, 3, 8, 16, 20] {
         let shape = SampleShape(channels: channels, height: positions, width: 1)

@@ -3,10 +3,8 @@ import Support
 import Tensors
 import Testing
 
-/// Sums of x and x^2 per channel against plain loops in Double, in blocks of 8 and of 16.
+/// Sums of x and x^2 per channel against plain loops in Double, in blocks of 8 and, where they are used, of 16.
 @Suite struct MomentsTests {
-  static let blocks = [8, 16]
-
   /// Mean and variance of one channel's elements.
   struct Moments: Equatable {
     var mean: Double
@@ -46,7 +44,7 @@ import Testing
     }
   }
 
-  @Test(arguments: blocks) func shortAndLongRuns(block: Int) {
+  @Test(arguments: Blocks.all) func shortAndLongRuns(block: Int) {
     var worst = 0.0
     for positions in [1, 2, 3, 4, 5, 7, 1023, 1025, 12544] {
       for channels in [1, 3, 8, 16, 20] where positions < 1000 || channels < 8 {
@@ -71,7 +69,7 @@ import Testing
   }
 
   /// The design's demand: a relative error of the variance below 1e-4 at mean / deviation = 1e4.
-  @Test(arguments: blocks) func largeMeans(block: Int) {
+  @Test(arguments: Blocks.all) func largeMeans(block: Int) {
     for (mean, deviation) in [(1e4, 1.0), (-1e4, 1), (1000, 0.1), (1, 1e-4), (0, 1), (0, 1e-3)] as [(Float, Float)] {
       for positions in [5, 35, 1024, 12544] {
         let shape = SampleShape(channels: 3, height: positions, width: 1)
@@ -88,7 +86,7 @@ import Testing
   }
 
   /// sum(x) and sum(x^2) of a constant channel are exact to Double's last places.
-  @Test(arguments: blocks) func constantChannels(block: Int) {
+  @Test(arguments: Blocks.all) func constantChannels(block: Int) {
     for constant in [0.1, 12345.678, -1e-4, 3e7, 0] as [Float] {
       for positions in [1, 5, 1025] {
         let shape = SampleShape(channels: 3, height: positions, width: 1)
@@ -104,7 +102,7 @@ import Testing
   }
 
   /// Sums are added to, and other channels' elements do not matter: not even those of the padding.
-  @Test(arguments: blocks) func addsToWhatIsThere(block: Int) {
+  @Test(arguments: Blocks.all) func addsToWhatIsThere(block: Int) {
     let shape = SampleShape(channels: 3, height: 5, width: 1)
     let layout = ActivationLayout(shape: shape, block: block)
     let x = BlockedArray(LayerRun.random(2 * shape.count, number: 0), layout, padding: 1e30)

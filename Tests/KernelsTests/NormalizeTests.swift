@@ -17,7 +17,7 @@ import Testing
 
   private func channel(_ element: Int) -> Int { element / shape.positions % shape.channels }
 
-  @Test(arguments: [8, 16], [(false, false), (false, true), (true, false), (true, true)])
+  @Test(arguments: Blocks.all, [(false, false), (false, true), (true, false), (true, true)])
   func forward(block: Int, tasks: (hasResidual: Bool, rectifies: Bool)) {
     let layout = ActivationLayout(shape: shape, block: block)
     let (x, residual) = (LayerRun.random(count, number: 0), LayerRun.random(count, number: 1))
@@ -39,7 +39,7 @@ import Testing
   }
 
   /// dx = scale * (dz - meanGradient - (x - mean) * slope), also in place.
-  @Test(arguments: [8, 16]) func backward(block: Int) {
+  @Test(arguments: Blocks.all) func backward(block: Int) {
     let layout = ActivationLayout(shape: shape, block: block)
     let (x, dz) = (LayerRun.random(count, number: 0), LayerRun.random(count, number: 1))
     let (mean, scale) = (coefficients(layout, 2), coefficients(layout, 3))
@@ -56,7 +56,7 @@ import Testing
     #expect(relativeError(dx.plain, expected) < 3e-7)
   }
 
-  @Test(arguments: [8, 16]) func backwardFrozen(block: Int) {
+  @Test(arguments: Blocks.all) func backwardFrozen(block: Int) {
     let layout = ActivationLayout(shape: shape, block: block)
     let dz = LayerRun.random(count, number: 1)
     let scale = coefficients(layout, 3)
@@ -67,7 +67,7 @@ import Testing
   }
 
   /// A constant channel gives its bias to the last bit, whatever scale its rounded mean meets.
-  @Test(arguments: [8, 16]) func constantChannelGivesItsBias(block: Int) {
+  @Test(arguments: Blocks.all) func constantChannelGivesItsBias(block: Int) {
     let layout = ActivationLayout(shape: shape, block: block)
     let x = BlockedArray([Float](repeating: 12345.678, count: count), layout)
     let (scale, bias) = (AlignedBuffer<Float>(count: layout.paddedChannels), coefficients(layout, 4))
@@ -83,7 +83,7 @@ import Testing
   }
 
   /// A diverged run must show: rectifiers keep NaN.
-  @Test(arguments: [8, 16]) func rectifiersKeepNaN(block: Int) {
+  @Test(arguments: Blocks.all) func rectifiersKeepNaN(block: Int) {
     let layout = ActivationLayout(shape: shape, block: block)
     var x = LayerRun.random(count, number: 0)
     x[17] = .nan

@@ -51,8 +51,9 @@ import Testing
   }
 
   /// Wide images have rows longer than one Float accumulator takes.
-  @Test(arguments: windows, [(8, 7), (16, 300)]) func asOneAfterAnother(window: Window, size: (block: Int, width: Int))
-  {
+  @Test(arguments: windows, [(8, 7), (Blocks.largest, 300)]) func asOneAfterAnother(
+    window: Window, size: (block: Int, width: Int)
+  ) {
     for (rectifies, inHalves) in [(false, false), (true, false), (true, true)] {
       let geometry = geometry(window, block: size.block, width: size.width)
       let (input, output) = (geometry.input, geometry.output)

@@ -63,7 +63,7 @@ import Testing
   }
 
   /// More than one run of a Float accumulator, and less than one vector of them.
-  private static let cases = [8, 16].flatMap { block in [3, 1030].map { (block, $0) } }
+  private static let cases = Blocks.all.flatMap { block in [3, 1030].map { (block, $0) } }
 
   @Test(arguments: cases) func moments(block: Int, positions: Int) {
     let task = Case(block: block, positions: positions)

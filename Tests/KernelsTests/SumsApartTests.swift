@@ -5,7 +5,7 @@ import Testing
 
 /// A call adds its sums to what is there as one: the same bits as if they had been made apart and added later.
 @Suite struct SumsApartTests {
-  @Test(arguments: [8, 16], [7, 1500]) func addedAsOne(block: Int, positions: Int) {
+  @Test(arguments: Blocks.all, [7, 1500]) func addedAsOne(block: Int, positions: Int) {
     let shape = SampleShape(channels: 20, height: positions, width: 1)
     let layout = ActivationLayout(shape: shape, block: block)
     let samples = 3
