@@ -54,7 +54,7 @@ let package = Package(
 
     .target(
       name: "Layers", dependencies: ["Collectives", "Kernels", "Tensors"], swiftSettings: settings),
-    .target(name: "Datasets", dependencies: ["CZlib", "Tensors"], swiftSettings: settings),
+    .target(name: "Datasets", dependencies: ["CKernels", "CZlib", "Tensors"], swiftSettings: settings),
 
     // MARK: - Compute and communication
 
@@ -78,7 +78,7 @@ let package = Package(
     // MARK: - Tests
 
     .target(
-      name: "Support", dependencies: ["Collectives", "Kernels", "Layers", "Tensors", "Training"],
+      name: "Support", dependencies: ["Collectives", "Datasets", "Kernels", "Layers", "Tensors", "Training"],
       path: "Tests/Support", swiftSettings: settings),
     .testTarget(
       name: "CollectivesTests", dependencies: ["Collectives", "Support", "Tensors"], swiftSettings: settings),

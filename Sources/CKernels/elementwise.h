@@ -6,6 +6,19 @@ FUNCTION void NAME(add)(const float *a, const float *b, float *sum, long count) 
   for (; i < count; i++) sum[i] = a[i] + b[i];
 }
 
+// In two statements, so that the product is rounded: pixels are the same with and without fused instructions.
+FUNCTION void NAME(byte_line)(const uint8_t *x, float *y, long count, float scale, float offset) {
+  long i = 0;
+  for (; i + LANES <= count; i += LANES) {
+    const VEC product = __builtin_convertvector(*(const BYTES *)(x + i), VEC) * scale;
+    STORE(y + i, product + offset);
+  }
+  for (; i < count; i++) {
+    const float product = x[i] * scale;
+    y[i] = product + offset;
+  }
+}
+
 FUNCTION void NAME(update)(
     const sgd_settings *s, const float *gradient, float *velocity, const float *parameter, float *updated,
     long count) {

@@ -87,6 +87,14 @@ void add_rows(const double *rows, ptrdiff_t width, const ptrdiff_t *merges, ptrd
   if (count > 0) CHOOSE(add_up, WIDEST_BLOCK)(rows, width, merges, count, sums);
 }
 
+void prefetch(const void *start, ptrdiff_t bytes) {
+  for (ptrdiff_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)start + i);
+}
+
+void bytes_to_floats(const uint8_t *x, float *y, ptrdiff_t count, float scale, float offset) {
+  CHOOSE(byte_line, WIDEST_BLOCK)(x, y, count, scale, offset);
+}
+
 void reciprocal_roots(int block, double *x, double added, ptrdiff_t count) {
   CHOOSE(roots, block)(x, added, count);
 }

@@ -1,3 +1,4 @@
+import CKernels
 import Tensors
 
 /// One split of a data set: samples and their labels, in memory.
@@ -67,43 +68,80 @@ public struct LabeledSamples: Sendable {
       pixels: pixels, labels: Array(labels.prefix(count)), shape: shape, storedCount: storedCount)
   }
 
-  /// Writes sample `index`, normalized, to `destination`: C*H*W Floats, [C, H, W].
+  /// Writes samples, normalized, one behind the other.
+  ///
+  /// - Parameters:
+  ///   - destination: [indices, C, H, W].
+  ///   - placement: how the sample of an index looks.
   package func copy(
-    _ index: Int, placement: Placement = .asStored, to destination: UnsafeMutablePointer<Float>
+    _ indices: ArraySlice<Int32>, to destination: UnsafeMutablePointer<Float>, placement: (_ index: Int) -> Placement
   ) {
-    invariant(index >= 0 && index < count, "sample \(index) is not one of \(count)")
-    let start = index % storedCount * shape.count
     switch pixels {
     case .bytes(let values, let normalization):
       values.withUnsafeBufferPointer { source in
-        for channel in 0..<shape.channels {
-          let plane = channel * shape.positions
+        forEachPlane(source.baseAddress!, indices, to: destination, placement) { channel, source, placement, plane in
           let (scale, offset) = normalization.byteLine(channel)
-          place(source.baseAddress! + start + plane, placement, to: destination + plane, zero: offset) {
-            Float($0) * scale + offset
+          place(source, placement, to: plane, zero: offset) { from, to, count in
+            bytes_to_floats(from, to, count, scale, offset)
           }
         }
       }
     case .floats(let values):
       values.withUnsafeBufferPointer { source in
-        for channel in 0..<shape.channels {
-          let plane = channel * shape.positions
-          place(source.baseAddress! + start + plane, placement, to: destination + plane, zero: 0) { $0 }
+        forEachPlane(source.baseAddress!, indices, to: destination, placement) { _, source, placement, plane in
+          place(source, placement, to: plane, zero: 0) { from, to, count in
+            to.update(from: from, count: count)
+          }
         }
       }
     }
   }
 
-  /// Writes one channel, [H, W]; `zero` is what a padding pixel becomes.
+  /// Writes their classes, [indices].
+  package func copyLabels(_ indices: ArraySlice<Int32>, to destination: UnsafeMutablePointer<Int32>) {
+    for (row, index) in indices.enumerated() { destination[row] = labels[Int(index)] }
+  }
+
+  /// Goes through the samples' channels: where each begins among the stored values, and where it is written.
+  @inline(__always)
+  private func forEachPlane<Element>(
+    _ stored: UnsafePointer<Element>, _ indices: ArraySlice<Int32>, to destination: UnsafeMutablePointer<Float>,
+    _ placement: (Int) -> Placement,
+    _ body: (
+      _ channel: Int, _ source: UnsafePointer<Element>, _ placement: Placement, _ plane: UnsafeMutablePointer<Float>
+    ) -> Void
+  ) {
+    func start(_ index: Int) -> UnsafePointer<Element> {
+      invariant(index >= 0 && index < count, "sample \(index) is not one of \(count)")
+      return stored + index % storedCount * shape.count
+    }
+    var plane = destination
+    for number in indices.indices {
+      // Shuffled samples are all over the memory: the next ones come into the cache while this one is copied.
+      let next = number + Self.samplesAhead
+      if next < indices.endIndex {
+        prefetch(start(Int(indices[next])), min(shape.count * MemoryLayout<Element>.size, Self.bytesAhead))
+      }
+      let index = Int(indices[number])
+      let (start, placement) = (start(index), placement(index))
+      for channel in 0..<shape.channels {
+        body(channel, start + channel * shape.positions, placement, plane)
+        plane += shape.positions
+      }
+    }
+  }
+
+  private static var samplesAhead: Int { 2 }
+  /// What follows in a large sample, processors see coming.
+  private static var bytesAhead: Int { 4 << 10 }
+
+  /// Writes one channel, [H, W], of which `copy` writes a run; `zero` is what a padding pixel becomes.
   @inline(__always)
   private func place<Element>(
     _ source: UnsafePointer<Element>, _ placement: Placement, to destination: UnsafeMutablePointer<Float>,
-    zero: Float, _ value: (Element) -> Float
+    zero: Float, _ copy: (_ from: UnsafePointer<Element>, _ to: UnsafeMutablePointer<Float>, _ count: Int) -> Void
   ) {
-    if placement == .asStored {
-      for i in 0..<shape.positions { destination[i] = value(source[i]) }
-      return
-    }
+    if placement == .asStored { return copy(source, destination, shape.positions) }
     let (height, width) = (shape.height, shape.width)
     let inside = placement.columnsInside(width)
     for y in 0..<height {
@@ -113,9 +151,9 @@ public struct LabeledSamples: Sendable {
         row.update(repeating: zero, count: width)
         continue
       }
-      let sourceRow = source + sourceY * width
       row.update(repeating: zero, count: inside.lowerBound)
-      for x in inside { row[x] = value(sourceRow[x + placement.columnShift]) }
+      let from = source + sourceY * width + inside.lowerBound + placement.columnShift
+      copy(from, row + inside.lowerBound, inside.count)
       (row + inside.upperBound).update(repeating: zero, count: width - inside.upperBound)
       if placement.isFlipped {
         var pixels = UnsafeMutableBufferPointer(start: row, count: width)

@@ -77,9 +77,8 @@ public struct BatchNormMNIST: Sendable {
     var network = Network(hasBatchNorm: hasBatchNorm)
     func measure(_ step: Int, _ evaluation: BatchResult) throws {
       let inputs = try stride(from: 0, to: observed.count, by: globalBatchSize).flatMap { start in
-        try trainer.withSamples(Array(observed[start..<min(start + globalBatchSize, observed.count)]), of: test) {
-          try trainer.engine.inputs(of: Self.observedLayer, channel: 0, $0)
-        }
+        let batch = trainer.batch(of: Array(observed[start..<min(start + globalBatchSize, observed.count)]), in: test)
+        return try trainer.engine.inputs(of: Self.observedLayer, channel: 0, batch)
       }.sorted()
       network.points.append(
         Point(

@@ -88,12 +88,11 @@ public struct Smoothness: Sendable {
     func measure() throws {
       var random = KeyedRandom(seed: seed, .data, trainer.engine.step)
       let indices = (0..<globalBatchSize).map { _ in random.integer(below: data.train.count) }
-      try trainer.withSamples(indices, of: data.train) { batch in
-        network.landscapes.append(
-          try LossLandscape(trainer.engine, batch, learningRate: Double(learningRate), points: points))
-        network.shifts += try CovariateShift.measure(
-          trainer.engine, batch, learningRate: Double(learningRate), layers: layers)
-      }
+      let batch = trainer.batch(of: indices, in: data.train)
+      network.landscapes.append(
+        try LossLandscape(trainer.engine, batch, learningRate: Double(learningRate), points: points))
+      network.shifts += try CovariateShift.measure(
+        trainer.engine, batch, learningRate: Double(learningRate), layers: layers)
     }
     do {
       try measure()

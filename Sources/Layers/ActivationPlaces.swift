@@ -16,12 +16,14 @@ package final class ActivationPlaces {
     }
 
     /// The place of the owner's sample of that number, or of the current slice.
-    func address(_ sample: Int) -> UnsafeMutablePointer<Element> {
+    package func address(_ sample: Int) -> UnsafeMutablePointer<Element> {
       guard let start else { invariantFailure("a value without memory is asked for") }
       return start + sample * stride
     }
   }
 
+  /// The samples of the batch, as they were read.
+  package let input: Place<Float>
   package let values: UnsafeMutableBufferPointer<Place<Float>>
   package let gradients: UnsafeMutableBufferPointer<Place<Float>>
   /// Where training in bf16 keeps what outlives a slice.
@@ -29,8 +31,10 @@ package final class ActivationPlaces {
   package let keptGradients: UnsafeMutableBufferPointer<Place<UInt16>>
 
   package init(
-    values: [Place<Float>], gradients: [Place<Float>], keptValues: [Place<UInt16>], keptGradients: [Place<UInt16>]
+    input: Place<Float>, values: [Place<Float>], gradients: [Place<Float>], keptValues: [Place<UInt16>],
+    keptGradients: [Place<UInt16>]
   ) {
+    self.input = input
     (self.values, self.gradients) = (.table(values), .table(gradients))
     (self.keptValues, self.keptGradients) = (.table(keptValues), .table(keptGradients))
   }

@@ -12,8 +12,8 @@ package final class Route: @unchecked Sendable {
   /// The most slices of a worker, in one pass through a segment, that others may compute.
   package static let mostStolen = 4
 
-  /// The number of each of the rank's workers' first sample among the rank's.
-  package let firstSamples: UnsafeMutableBufferPointer<Int>
+  /// The worker's samples, numbered among the rank's.
+  package let samples: Range<Int>
   /// By the numbers of the kinds of statistics.
   private let kinds: UnsafeMutableBufferPointer<RouteKind>
   private let pieces: UnsafeMutableBufferPointer<Piece>
@@ -65,17 +65,13 @@ package final class Route: @unchecked Sendable {
     self.partition = partition
     let run = partition.shards(ofWorker: worker.number)
     let ofRank = partition.shards(ofRank: worker.communicator.rank)
-    let firstSample = partition.samples(ofShards: run).lowerBound
+    let samples = partition.samples(ofShards: run), firstOfRank = partition.samples(ofShards: ofRank).lowerBound
+    self.samples = samples.isEmpty ? 0..<0 : samples.lowerBound - firstOfRank..<samples.upperBound - firstOfRank
     let shardPlaces = [
       zip(run, GradientPlace.places(sum.ascending)).map { ShardPlace(number: $0, place: $1) },
       zip(run.reversed(), GradientPlace.places(sum.descending)).map { ShardPlace(number: $0, place: $1) },
     ]
     shards = shardPlaces.map { .table($0) }
-    let ownersSamples = (0..<worker.grid.threads).map { owner in
-      partition.samples(ofShards: partition.shards(ofWorker: worker.number - worker.index + owner))
-    }
-    let firstOfRank = partition.samples(ofShards: ofRank).lowerBound
-    firstSamples = .table(ownersSamples.map { $0.isEmpty ? 0 : $0.lowerBound - firstOfRank })
     kinds = .table(partition.groups.map { RouteKind($0, partition, worker) })
 
     let drafts = sliceSizes.enumerated().map { number, size in
@@ -129,7 +125,7 @@ package final class Route: @unchecked Sendable {
         let (firstPiece, firstRun) = (nextPiece, nextRun)
         for draft in GradientPlace.runs(slice.pieces.map(\.place)) { add(draft) }
         return Slice(
-          worker, samples: slice.samples, localStart: slice.samples.lowerBound - firstSample,
+          worker, samples: slice.samples, localStart: slice.samples.lowerBound - samples.lowerBound,
           pieces: UnsafeBufferPointer(rebasing: pieces[firstPiece..<nextPiece]),
           runs: UnsafeBufferPointer(rebasing: runs[firstRun..<nextRun]), for: worker)
       }
@@ -160,7 +156,6 @@ package final class Route: @unchecked Sendable {
   func kind(_ number: Int) -> RouteKind { kinds[number] }
 
   deinit {
-    firstSamples.deallocate()
     for kind in kinds { kind.deallocate() }
     kinds.deallocate()
     pieces.deallocate()

@@ -69,9 +69,7 @@ package struct Slice {
   }
 
   /// The slice's part of the batch.
-  package var input: UnsafePointer<Float> {
-    owning._withUnsafeGuaranteedRef { UnsafePointer($0.input.address(localStart)) }
-  }
+  package var input: UnsafePointer<Float> { UnsafePointer(places.input.address(localStart)) }
 
   /// Where an operation writes the gradient of an input; nil if nobody wants it.
   package func inputGradient(_ operation: some Operation, _ index: Int) -> UnsafeMutablePointer<Float>? {
@@ -87,7 +85,7 @@ package struct Slice {
   package func scratch(_ input: Int) -> UnsafeMutablePointer<Float> { withWorker { $0.gradientScratch[input] } }
 
   /// The labels of the samples.
-  var labels: UnsafePointer<Int32> { owning._withUnsafeGuaranteedRef { $0.labels + localStart } }
+  var labels: UnsafePointer<Int32> { owning._withUnsafeGuaranteedRef { UnsafePointer($0.labels + localStart) } }
 
   /// Where parameter gradients with a place go, from the flat array's start.
   package func gradients(_ place: GradientPlace) -> UnsafeMutablePointer<Float> {

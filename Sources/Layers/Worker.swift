@@ -32,8 +32,6 @@ package final class Worker: @unchecked Sendable {
   package var step = 0
   /// The running number of its passes through segments; workers that are in the same pass may take over slices.
   package var round: UInt32 = 0
-  /// The labels of this worker's samples.
-  package var labels: UnsafePointer<Int32>!
   /// What a gradient takes of the loss's: 1 / the samples of the global batch.
   package var lossScale: Float { 1 / Float(route.partition.globalCount) }
 
@@ -41,8 +39,8 @@ package final class Worker: @unchecked Sendable {
 
   /// Where operations read and write in slices of this rank's workers, by the index of the slice's owner.
   package let places: [ActivationPlaces]
-  /// This worker's samples of the batch.
-  package var input = ActivationPlaces.Place<Float>(start: nil, stride: 0)
+  /// The labels of this worker's samples.
+  package var labels: UnsafeMutablePointer<Int32>!
   /// Where operations put input gradients that must be added to others, one area per input.
   package var gradientScratch: [UnsafeMutablePointer<Float>] = []
   /// The rank's parameters as operations see them, in the layout of the kernels.
@@ -71,22 +69,6 @@ package final class Worker: @unchecked Sendable {
 
   /// This worker's number among those of all ranks.
   package let number: Int
-
-  /// Takes the rank's samples of a batch, for each of its workers' slices.
-  ///
-  /// - Parameter isRead: whether operations read the input where it lies.
-  package func take(
-    _ input: UnsafePointer<Float>, _ labels: UnsafePointer<Int32>, _ value: Value, isRead: Bool
-  ) {
-    let stride = value.layout.sampleStride
-    func place(_ owner: Int) -> ActivationPlaces.Place<Float> {
-      ActivationPlaces.Place(
-        start: UnsafeMutablePointer(mutating: input + route.firstSamples[owner] * stride), stride: stride)
-    }
-    if isRead { for owner in places.indices { places[owner].values[value.number] = place(owner) } }
-    self.input = place(index)
-    self.labels = labels + route.firstSamples[index]
-  }
 
   // MARK: - Meeting others
 

@@ -46,6 +46,7 @@ public struct StepTable: Encodable, Sendable {
   let conversions_ms: Double
   let meetings_ms: Double
   let additions_ms: Double
+  let reading_ms: Double
   let preparation_ms: Double
   let update_ms: Double
   /// The sum of the kernels' own times, those of additions and of the update among them: what the step would take if
@@ -91,6 +92,7 @@ public struct StepTable: Encodable, Sendable {
     conversions_ms = 1e3 * profile.conversions
     meetings_ms = 1e3 * profile.meetings
     additions_ms = 1e3 * profile.additions
+    reading_ms = 1e3 * profile.reading
     preparation_ms = 1e3 * profile.preparation
     update_ms = 1e3 * profile.update
     bound_ms = 1e3 * isolated.computation
@@ -142,7 +144,8 @@ public struct StepTable: Encodable, Sendable {
         + line("kernels", kernels_ms)
         + (conversions_ms > 0 ? line("conversions between bf16 and Floats", conversions_ms) : "")
         + line("meetings: waiting, sums over workers", meetings_ms)
-        + line("additions of gradients", additions_ms) + line("preparation of weights", preparation_ms)
+        + line("additions of gradients", additions_ms) + line("reading of samples", reading_ms)
+        + line("preparation of weights", preparation_ms)
         + line("exchange and update", update_ms) + line("bound: every kernel by itself", bound_ms)
         + line("the same in a warm cache", warm_bound_ms) + """
 

@@ -19,6 +19,8 @@ package struct ActivationMemory: Sendable {
   }
 
   private let arena: ArenaPlan
+  /// Where the samples of the batch are read to.
+  private let input: Place
   private let values: [Home?]
   private let gradients: [Home?]
 
@@ -31,6 +33,8 @@ package struct ActivationMemory: Sendable {
       buffers.append(.init(count: count, lifetimes: lifetimes))
       return Place(buffer: buffers.count - 1, stride: stride)
     }
+    let inputStride = liveness.input.layout.sampleStride
+    input = place(samplesPerWorker * inputStride, stride: inputStride, [0...liveness.backwardTime(0)])
     /// - Parameters:
     ///   - times: when the value is written and read.
     ///   - whole: when all samples' values need their memory, if they are kept.
@@ -41,7 +45,7 @@ package struct ActivationMemory: Sendable {
       }
       let samples = times.map { sliceSizes[liveness.segment(at: $0)] }.max()!
       let slice = place(samples * stride, stride: 0, Set(times).sorted().map { $0...$0 })
-      // The batch itself is where the input is kept.
+      // The batch's samples stay as they were read.
       guard isKept, value != liveness.input else { return Home(place: slice, kept: nil) }
       return Home(place: slice, kept: place((samplesPerWorker * stride + 1) / 2, stride: stride, whole))
     }
@@ -49,8 +53,9 @@ package struct ActivationMemory: Sendable {
     var values = [Home?](repeating: nil, count: (liveness.values.map(\.number).max() ?? 0) + 1)
     var gradients = values
     for value in liveness.values {
-      let isInMemory = value != liveness.input || precision == .bfloat16
-      if isInMemory, liveness.root(value.number) == value.number {
+      if value == liveness.input, precision == .float32 {
+        values[value.number] = Home(place: input, kept: nil)
+      } else if liveness.root(value.number) == value.number {
         values[value.number] = home(
           value, isKept: liveness.isKept(value), liveness.times(value), liveness.lifetimes(value))
       }
@@ -90,7 +95,8 @@ package struct ActivationMemory: Sendable {
       }
     }
     return ActivationPlaces(
-      values: places(values), gradients: places(gradients), keptValues: keptPlaces(values),
+      input: .init(start: address(input), stride: input.stride), values: places(values), gradients: places(gradients),
+      keptValues: keptPlaces(values),
       keptGradients: keptPlaces(gradients))
   }
 }

@@ -58,7 +58,7 @@ extension Trainer {
     func sums(_ mode: Mode, done: Int) throws -> [[SampleSums]] {
       try (0..<batches).map { step in
         defer { progress(Double(done + step + 1) / Double(2 * batches)) }
-        return try withBatch(ofStep: step) { try engine.sampleSums($0, mode) }
+        return try engine.sampleSums(batch(ofStep: step), mode)
       }
     }
     let model = model

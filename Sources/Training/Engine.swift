@@ -1,37 +1,8 @@
 import Collectives
+import Datasets
 import Kernels
 import Layers
 import Tensors
-
-/// This rank's samples of a global batch, as they come from a data set.
-///
-/// Sendable: workers read it.
-package struct Batch: @unchecked Sendable {
-  /// [n, C, H, W], plain, for the n samples that this rank's workers compute.
-  package let input: UnsafePointer<Float>
-  /// One per sample.
-  package let labels: UnsafePointer<Int32>
-  /// Samples of the batch over all ranks.
-  package let globalCount: Int
-
-  package init(input: UnsafePointer<Float>, labels: UnsafePointer<Int32>, globalCount: Int) {
-    self.input = input
-    self.labels = labels
-    self.globalCount = globalCount
-  }
-}
-
-/// What a step or an evaluation found over the global batch.
-public struct BatchResult: Sendable, Equatable {
-  /// The sum of the samples' losses.
-  public let lossSum: Double
-  /// Samples whose largest logit is at the label.
-  public let correct: Int
-  public let count: Int
-
-  /// The mean loss.
-  public var loss: Double { lossSum / Double(count) }
-}
 
 /// Trains one model on one rank's share of every batch; all ranks together train one model.
 ///
@@ -98,6 +69,7 @@ package final class Engine: @unchecked Sendable {
         places: plan.memory.places(memory.arena, of: arenas),
         parameters: UnsafePointer(rounding?.parameters.start ?? parameters.start(ofWorker: index)),
         backwardWeights: backwardWeights.start(ofWorker: index))
+      worker.labels = memory.labels.start
       worker.gradientScratch = memory.gradientScratch
       return worker
     }
@@ -168,7 +140,9 @@ package final class Engine: @unchecked Sendable {
     (worker.route, worker.mode, worker.step) = (route, mode, step)
     let parameters = exchange.begin(worker)
     worker.parameters = UnsafePointer(rounding?.parameters.start ?? parameters)
-    worker.take(batch.input, batch.labels, plan.network.input, isRead: precision == .float32)
+    batch.samples.read(
+      route.samples, pixels: worker.places[worker.index].input.address(0), labels: worker.labels)
+    observer?.finished(.reading, worker: worker.index)
   }
 
   /// Tells a worker where the gradients of a segment's shards are put together.
@@ -176,21 +150,4 @@ package final class Engine: @unchecked Sendable {
     worker.shardPlaces = worker.route.segments[segment.number].shards
     worker.gradientSlots = exchange.slots(segment: segment.number, worker)
   }
-}
-
-/// A worker's memory: activations, and room for gradients of a slice.
-private struct WorkerMemory: Sendable {
-  let arena: AlignedBuffer<Float>
-  private let gradients: AlignedBuffer<Float>
-
-  init(_ plan: Plan, samples: Int) {
-    arena = AlignedBuffer(count: plan.memory.count)
-    let slices = plan.segments.flatMap { segment in
-      segment.operations.flatMap { $0.inputs.map { min(segment.sliceSize, samples) * $0.layout.sampleStride } }
-    }
-    gradients = AlignedBuffer(count: 2 * paddedCount(slices.max() ?? 0))
-  }
-
-  /// No operation has more than two inputs.
-  var gradientScratch: [UnsafeMutablePointer<Float>] { [gradients.start, gradients.start + gradients.count / 2] }
 }

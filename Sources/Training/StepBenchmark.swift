@@ -43,26 +43,25 @@ public struct StepBenchmark: Sendable {
     var (times, profiles): ([Double], [StepProfile.Record]) = ([], [])
     var (isolated, warm): ([StepProfile.Record], [StepProfile.Record]) = ([], [])
     var memory = 0
-    try trainer.withBatch { batch in
-      func seconds() throws -> Double {
-        let start = ContinuousClock.now
-        _ = try engine.train(batch, learningRate: 0)
-        return (ContinuousClock.now - start) / .seconds(1)
-      }
-      for _ in 0..<(try Self.warmUpSteps(engine, like: try (0..<2).map { _ in try seconds() })) { _ = try seconds() }
-      for round in 0..<rounds {
-        let count = steps * (round + 1) / rounds - steps * round / rounds
-        // A rank that is done with its kernels first would wait for the others in the first step, where all share their
-        // parameters anew.
-        if round > 0 { _ = try seconds() }
-        times += try (0..<count).map { _ in try seconds() }
-        profiles += try (0..<max(1, count / 2)).map { _ in try Self.profiledStep(engine, batch) }
-        // Kernels by themselves need room to keep the parameters in.
-        if round == 0 { memory = Machine.peakMemory }
-        isolated.append(.mean(try engine.isolatedTimes(batch, .streamed)))
-        warm.append(.mean(try engine.isolatedTimes(batch, .warm)))
-        progress(Double(round + 1) / Double(rounds))
-      }
+    let batch = trainer.batch(ofStep: 0)
+    func seconds() throws -> Double {
+      let start = ContinuousClock.now
+      _ = try engine.train(batch, learningRate: 0)
+      return (ContinuousClock.now - start) / .seconds(1)
+    }
+    for _ in 0..<(try Self.warmUpSteps(engine, like: try (0..<2).map { _ in try seconds() })) { _ = try seconds() }
+    for round in 0..<rounds {
+      let count = steps * (round + 1) / rounds - steps * round / rounds
+      // A rank that is done with its kernels first would wait for the others in the first step, where all share their
+      // parameters anew.
+      if round > 0 { _ = try seconds() }
+      times += try (0..<count).map { _ in try seconds() }
+      profiles += try (0..<max(1, count / 2)).map { _ in try Self.profiledStep(engine, batch) }
+      // Kernels by themselves need room to keep the parameters in.
+      if round == 0 { memory = Machine.peakMemory }
+      isolated.append(.mean(try engine.isolatedTimes(batch, .streamed)))
+      warm.append(.mean(try engine.isolatedTimes(batch, .warm)))
+      progress(Double(round + 1) / Double(rounds))
     }
     self.steps = times
     profile = .mean(profiles.middleHalf(by: \.total))
@@ -80,10 +79,9 @@ public struct StepBenchmark: Sendable {
 
   /// One worker's mean record of a step.
   static func profile(_ trainer: Trainer, warmUp: Int, steps: Int) throws -> StepProfile.Record {
-    try trainer.withBatch { batch in
-      for _ in 0..<warmUp { _ = try trainer.engine.train(batch, learningRate: 0) }
-      return .mean(try (0..<steps).map { _ in try profiledStep(trainer.engine, batch) })
-    }
+    let batch = trainer.batch(ofStep: 0)
+    for _ in 0..<warmUp { _ = try trainer.engine.train(batch, learningRate: 0) }
+    return .mean(try (0..<steps).map { _ in try profiledStep(trainer.engine, batch) })
   }
 
   private static func profiledStep(_ engine: Engine, _ batch: Batch) throws -> StepProfile.Record {

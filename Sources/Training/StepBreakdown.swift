@@ -3,7 +3,7 @@ import Tensors
 
 /// Where a step's time goes as a cluster's user sees it: a worker's mean seconds, and what a rank receives.
 public struct StepBreakdown: Codable, Sendable {
-  /// Kernels, sums over shards, copies of weights.
+  /// Reading samples, kernels, sums over shards, copies of weights.
   public var compute = 0.0
   /// For other workers, of this rank and of others, to come to the same place.
   public var waiting = 0.0
@@ -73,7 +73,7 @@ final class BreakdownObserver: StepObserver, @unchecked Sendable {
     let seconds = (now - last.withUnsafeBufferPointer { $0[worker] }) / .seconds(1)
     let path: WritableKeyPath<Times, Double> =
       switch part {
-      case .preparation, .forward, .again, .backward, .conversion, .addition: \.compute
+      case .reading, .preparation, .forward, .again, .backward, .conversion, .addition: \.compute
       case .meeting: \.meetings
       case .waiting: \.waiting
       case .update: \.update

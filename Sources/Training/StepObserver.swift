@@ -2,6 +2,8 @@ import Layers
 
 /// A part of a step, as a worker comes to its end.
 package enum StepPart {
+  /// The worker's samples, from the data set.
+  case reading
   /// Copies of the parameters that kernels want.
   case preparation
   case forward(any Operation)

@@ -12,6 +12,7 @@ package final class StepProfile: StepObserver, @unchecked Sendable {
     package var forward: [Double]
     package var again: [Double]
     package var backward: [Double]
+    package var reading = 0.0
     package var preparation = 0.0
     package var conversions = 0.0
     package var meetings = 0.0
@@ -33,14 +34,14 @@ package final class StepProfile: StepObserver, @unchecked Sendable {
     package func kernels(of operation: Int) -> Double { forward[operation] + again[operation] + backward[operation] }
 
     /// The seconds of everything.
-    var total: Double { computation + preparation + conversions + meetings }
+    var total: Double { computation + reading + preparation + conversions + meetings }
 
     static func mean(_ records: some Collection<Record>) -> Record {
       var result = records.first!
       func mean(_ path: WritableKeyPath<Record, Double>) {
         result[keyPath: path] = records.reduce(0) { $0 + $1[keyPath: path] } / Double(records.count)
       }
-      for path in [\Record.preparation, \.conversions, \.meetings, \.additions, \.update] { mean(path) }
+      for path in [\Record.reading, \.preparation, \.conversions, \.meetings, \.additions, \.update] { mean(path) }
       for index in result.forward.indices {
         mean(\.forward[index])
         mean(\.again[index])
@@ -73,6 +74,7 @@ package final class StepProfile: StepObserver, @unchecked Sendable {
     func number(_ operation: any Operation) -> Int { numbers[ObjectIdentifier(operation)]! }
     withRecord(worker) { record in
       switch part {
+      case .reading: record.reading += seconds
       case .preparation: record.preparation += seconds
       case .forward(let operation): record.forward[number(operation)] += seconds
       case .again(let operation): record.again[number(operation)] += seconds

@@ -38,9 +38,8 @@ public final class SyncCostBenchmark {
   /// - Throws: `SharedError` if a loss is not finite, or if one worker alone gets other bits from `local` than from `sync`.
   public func warmUp() throws {
     for (side, trainer) in trainers {
-      try trainer.withBatch { batch in
-        for _ in 0..<Self.warmUpSteps { _ = try trainer.engine.train(batch, learningRate: 0.1) }
-      }
+      let batch = trainer.batch(ofStep: 0)
+      for _ in 0..<Self.warmUpSteps { _ = try trainer.engine.train(batch, learningRate: 0.1) }
       let model = trainer.model
       result[keyPath: side].fingerprint = Fingerprint.of(model.names.map { model[$0]!.data })
     }
@@ -52,15 +51,14 @@ public final class SyncCostBenchmark {
   /// Measures steps with sync, then with local statistics.
   public func round() throws {
     for (side, trainer) in trainers {
-      try trainer.withBatch { batch in
-        try communicator.barrier()
-        let seconds = try (0..<Self.stepsPerRound).map { _ in
-          let start = clock.now
-          _ = try trainer.engine.train(batch, learningRate: 0)
-          return (clock.now - start) / .seconds(1)
-        }
-        result[keyPath: side].rounds.append(SyncCost.median(seconds))
+      let batch = trainer.batch(ofStep: 0)
+      try communicator.barrier()
+      let seconds = try (0..<Self.stepsPerRound).map { _ in
+        let start = clock.now
+        _ = try trainer.engine.train(batch, learningRate: 0)
+        return (clock.now - start) / .seconds(1)
       }
+      result[keyPath: side].rounds.append(SyncCost.median(seconds))
     }
   }
 
@@ -70,13 +68,12 @@ public final class SyncCostBenchmark {
     defer { communicator.isMetering = false }
     for (side, trainer) in trainers {
       let observer = BreakdownObserver(communicator, workers: result.layout.threads)
-      try trainer.withBatch { batch in
-        trainer.engine.observer = observer
-        defer { trainer.engine.observer = nil }
-        for _ in 0..<Self.stepsPerRound {
-          observer.begin()
-          _ = try trainer.engine.train(batch, learningRate: 0)
-        }
+      let batch = trainer.batch(ofStep: 0)
+      trainer.engine.observer = observer
+      defer { trainer.engine.observer = nil }
+      for _ in 0..<Self.stepsPerRound {
+        observer.begin()
+        _ = try trainer.engine.train(batch, learningRate: 0)
       }
       communicator.isMetering = false
       var breakdown = try observer.breakdown.mean(communicator)

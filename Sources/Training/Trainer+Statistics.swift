@@ -19,10 +19,10 @@ extension Trainer {
         "statistics can be recomputed over 1 to \(stepsPerEpoch) batches of \(options.globalBatchSize) samples, not"
           + " \(batches)")
     }
-    try forEachBatch(batches) { number, batch in
-      _ = try engine.evaluate(batch, .trial)
+    for step in 0..<batches {
+      _ = try engine.evaluate(batch(ofStep: step), .trial)
       moments.add(engine.workers[0])
-      progress(number + 1)
+      progress(step + 1)
     }
     for (parameter, values) in moments.statistics { engine.set(parameter, values) }
   }

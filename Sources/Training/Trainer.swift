@@ -17,8 +17,8 @@ public final class Trainer {
   public let options: TrainingOptions
   public let data: Dataset
   package let engine: Engine
-  private let trainInput: Prefetcher
-  private let testInput: Prefetcher?
+  private let trainSource: BatchSource
+  private let testSource: BatchSource?
 
   /// - Parameter onlyEvaluates: takes batches too small to train with.
   /// - Throws: `LockstepError` if the options make no sense or the model does not fit the data.
@@ -37,14 +37,11 @@ public final class Trainer {
       shards: options.effectiveShards, optimizer: options.optimizer, seed: options.seed,
       patience: communicator.localSize * options.threads > Machine.processorCount ? .oversubscribed : .dedicated,
       precision: options.precision, kernels: options.kernels, onlyEvaluates: onlyEvaluates)
-    let capacity = engine.samples(globalCount: batch).count
-    trainInput = Prefetcher(
-      samples: data.train, order: SampleOrder(count: data.train.count, seed: options.seed, shuffle: options.shuffles),
-      augmentation: options.augments ? data.augmentation : nil, seed: options.seed, capacity: capacity)
-    testInput = data.test.map {
-      Prefetcher(
-        samples: $0, order: SampleOrder(count: $0.count, seed: 0, shuffle: false), augmentation: nil, seed: 0,
-        capacity: capacity)
+    trainSource = BatchSource(
+      data.train, order: SampleOrder(count: data.train.count, seed: options.seed, shuffle: options.shuffles),
+      augmentation: options.augments ? data.augmentation : nil, seed: options.seed)
+    testSource = data.test.map {
+      BatchSource($0, order: SampleOrder(count: $0.count, seed: 0, shuffle: false), augmentation: nil, seed: 0)
     }
   }
 
@@ -73,18 +70,13 @@ public final class Trainer {
   /// - Throws: `SharedError` if the loss is not finite, and what `report` throws.
   public func train(_ report: (TrainingEvent) throws -> Void) throws {
     let clock = ContinuousClock()
-    if engine.step < totalSteps { request(step: engine.step) }
     while engine.step < totalSteps {
       let step = engine.step
       let start = clock.now
-      if step + 1 < totalSteps { request(step: step + 1) }
       let learningRate =
         options.effectiveLearningRate
         * options.schedule.factor(step: step, stepsPerEpoch: stepsPerEpoch, totalSteps: totalSteps)
-      let input = trainInput.take()
-      let result = try input.withBatch(globalCount: positions(step).count) {
-        try engine.train($0, learningRate: learningRate)
-      }
+      let result = try engine.train(batch(ofStep: step), learningRate: learningRate)
       try report(
         .step(
           StepReport(
@@ -96,34 +88,22 @@ public final class Trainer {
     }
   }
 
-  /// Hands over the batch of a step, the first one's if none is named.
-  func withBatch<Result>(ofStep step: Int = 0, _ body: (Batch) throws -> Result) throws -> Result {
-    request(step: step)
-    return try trainInput.take().withBatch(globalCount: positions(step).count, body)
-  }
-
-  /// Hands over the first batches of training, one after another.
-  func forEachBatch(_ count: Int, _ body: (_ number: Int, Batch) throws -> Void) throws {
-    request(step: 0)
-    for step in 0..<count {
-      if step + 1 < count { request(step: step + 1) }
-      try trainInput.take().withBatch(globalCount: positions(step).count) { try body(step, $0) }
-    }
+  /// The batch of a step.
+  func batch(ofStep step: Int) -> Batch {
+    let start = step % stepsPerEpoch * options.globalBatchSize
+    let positions = start..<min(start + options.globalBatchSize, data.train.count)
+    return batch(trainSource, epoch: step / stepsPerEpoch, positions: positions)
   }
 
   /// Loss and accuracy on the test samples, with the running statistics; nil if there are none.
   ///
   /// - Parameter progress: called after each batch with the samples done so far.
   public func evaluate(progress: (Int) -> Void = { _ in }) throws -> BatchResult? {
-    guard let testInput, let count = data.test?.count else { return nil }
-    let batches = stride(from: 0, to: count, by: options.globalBatchSize).map {
-      $0..<min($0 + options.globalBatchSize, count)
-    }
+    guard let testSource, let count = data.test?.count else { return nil }
     var total = BatchResult(lossSum: 0, correct: 0, count: 0)
-    testInput.prefetch(epoch: 0, positions: share(of: batches[0]))
-    for (number, batch) in batches.enumerated() {
-      if number + 1 < batches.count { testInput.prefetch(epoch: 0, positions: share(of: batches[number + 1])) }
-      let result = try testInput.take().withBatch(globalCount: batch.count) { try engine.evaluate($0) }
+    for start in stride(from: 0, to: count, by: options.globalBatchSize) {
+      let positions = start..<min(start + options.globalBatchSize, count)
+      let result = try engine.evaluate(batch(testSource, epoch: 0, positions: positions))
       total = BatchResult(
         lossSum: total.lossSum + result.lossSum, correct: total.correct + result.correct,
         count: total.count + result.count)
@@ -132,20 +112,13 @@ public final class Trainer {
     return total
   }
 
-  /// Where in its epoch's order a step's global batch is.
-  private func positions(_ step: Int) -> Range<Int> {
-    let start = step % stepsPerEpoch * options.globalBatchSize
-    return start..<min(start + options.globalBatchSize, data.train.count)
-  }
-
-  private func request(step: Int) {
-    trainInput.prefetch(epoch: step / stepsPerEpoch, positions: share(of: positions(step)))
-  }
-
-  /// This rank's part of a global batch.
-  private func share(of batch: Range<Int>) -> Range<Int> {
-    let samples = engine.samples(globalCount: batch.count)
-    return batch.lowerBound + samples.lowerBound..<batch.lowerBound + samples.upperBound
+  /// The global batch at some positions of an epoch's order.
+  private func batch(_ source: BatchSource, epoch: Int, positions: Range<Int>) -> Batch {
+    let mine = engine.samples(globalCount: positions.count)
+    return Batch(
+      source.samples(
+        epoch: epoch, positions: positions.lowerBound + mine.lowerBound..<positions.lowerBound + mine.upperBound),
+      globalCount: positions.count)
   }
 }
 
@@ -176,17 +149,4 @@ public struct EpochReport: Sendable {
   public let epoch: Int
   /// On the test samples, if there are any.
   public let test: BatchResult?
-}
-
-extension InputBatch {
-  /// The samples as the engine takes them.
-  fileprivate func withBatch<Result>(globalCount: Int, _ body: (Batch) throws -> Result) rethrows -> Result {
-    try labels.withUnsafeBufferPointer { labels in
-      // A rank without samples has no labels, but takes part all the same.
-      try body(
-        Batch(input: pixels.start, labels: labels.baseAddress ?? Self.noLabels, globalCount: globalCount))
-    }
-  }
-
-  nonisolated(unsafe) private static let noLabels = UnsafePointer(UnsafeMutablePointer<Int32>.allocate(capacity: 1))
 }

@@ -45,7 +45,7 @@ extension LabeledSamples {
   /// Sample `index` as `copy` writes it, with a guard value behind that must survive.
   func floats(_ index: Int, placement: Placement = .asStored) -> [Float] {
     var values = [Float](repeating: -77, count: shape.count + 1)
-    values.withUnsafeMutableBufferPointer { copy(index, placement: placement, to: $0.baseAddress!) }
+    values.withUnsafeMutableBufferPointer { copy([Int32(index)], to: $0.baseAddress!) { _ in placement } }
     #expect(values.removeLast() == -77)
     return values
   }

@@ -39,7 +39,7 @@ import Training
   }
 
   private static func measure<Result>(_ trainer: Trainer, _ body: (Engine, Batch) throws -> Result) throws -> Result {
-    try trainer.withSamples(Array(3..<3 + batch), of: trainer.data.train) { try body(trainer.engine, $0) }
+    try body(trainer.engine, trainer.batch(of: Array(3..<3 + batch), in: trainer.data.train))
   }
 
   /// A run that is measured after every step ends in the same bits as one that is not, velocities and all.

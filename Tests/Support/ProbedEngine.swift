@@ -72,7 +72,7 @@ final class ProbedEngine {
 
   /// One step of training. The loss: sum(w * y) in Double, or the cross-entropy's mean.
   func step(_ x: [Float]) throws -> Double {
-    let result = try withBatch(x) { try engine.train($0, learningRate: run.learningRate) }
+    let result = try engine.train(batch(x), learningRate: run.learningRate)
     if run.labels != nil { return result.loss }
     try engine.communicator.barrier()
     let loss = zip(recording.w.elements, recording.y.elements).reduce(0) { $0 + Double($1.0) * Double($1.1) }
@@ -91,23 +91,17 @@ final class ProbedEngine {
     let gradients = velocities.names.filter(isOfLayer).map { ($0, velocities[$0]!.floats) }
     let model = model
     try engine.communicator.barrier()
-    _ = try withBatch(run.batches.last!) { try engine.evaluate($0) }
+    _ = try engine.evaluate(batch(run.batches.last!))
     try engine.communicator.barrier()
     return LayerRun.Outcome(
       y: y, dx: dx, gradients: Dictionary(uniqueKeysWithValues: gradients), model: model, loss: loss,
       evaluation: Array(recording.y.elements))
   }
 
-  private func withBatch<Result>(_ x: [Float], _ body: (Batch) throws -> Result) throws -> Result {
+  private func batch(_ x: [Float]) -> Batch {
     let samples = engine.samples(globalCount: run.sampleCount)
     let labels = run.labels ?? Array(repeating: 0, count: run.sampleCount)
-    return try x.withUnsafeBufferPointer { x in
-      try labels.withUnsafeBufferPointer { labels in
-        try body(
-          Batch(
-            input: x.baseAddress! + samples.lowerBound * run.input.count,
-            labels: labels.baseAddress! + samples.lowerBound, globalCount: run.sampleCount))
-      }
-    }
+    let values = samples.lowerBound * run.input.count..<samples.upperBound * run.input.count
+    return Batch(Array(x[values]), Array(labels[samples]), run.input, globalCount: run.sampleCount)
   }
 }

@@ -64,25 +64,24 @@ package struct TrainingRun: Sendable {
     var losses: [Double] = []
     for step in 0..<steps {
       let size = step % 3 == 2 ? lastBatchSize ?? batchSize : batchSize
-      let result = try withBatch(step, size, engine) { try engine.train($0, learningRate: learningRate) }
+      let result = try engine.train(batch(step, size, engine), learningRate: learningRate)
       losses.append(result.loss)
     }
-    let evaluation = try withBatch(steps, batchSize - 3, engine) { try engine.evaluate($0) }
+    let evaluation = try engine.evaluate(batch(steps, batchSize - 3, engine))
     return Outcome(model: engine.model, losses: losses, evaluation: evaluation)
   }
 
   /// Sample i of batch b is a function of (seed, b, i).
-  private func withBatch<Result>(_ batch: Int, _ size: Int, _ engine: Engine, _ body: (Batch) throws -> Result) rethrows
-    -> Result
-  {
+  private func batch(_ batch: Int, _ size: Int, _ engine: Engine) -> Batch {
     let samples = engine.samples(globalCount: size)
-    let x = AlignedBuffer<Float>(count: samples.count * input.count)
-    let labels = AlignedBuffer<Int32>(count: samples.count)
-    for (row, sample) in samples.enumerated() {
+    var x: [Float] = []
+    var labels: [Int32] = []
+    for sample in samples {
       var random = KeyedRandom(seed: seed, .data, batch, sample)
-      labels.start[row] = Int32(random.integer(below: classCount))
-      for i in 0..<input.count { x.start[row * input.count + i] = random.normal() + Float(labels.start[row]) * 0.1 }
+      let label = Int32(random.integer(below: classCount))
+      labels.append(label)
+      for _ in 0..<input.count { x.append(random.normal() + Float(label) * 0.1) }
     }
-    return try body(Batch(input: x.start, labels: labels.start, globalCount: size))
+    return Batch(x, labels, input, globalCount: size)
   }
 }

@@ -26,7 +26,8 @@ import Training
       barrier: Barrier(count: 1, patience: .oversubscribed), seed: 0,
       places: [
         ActivationPlaces(
-          values: places(floats.start), gradients: [], keptValues: places(halves.start), keptGradients: [])
+          input: .init(start: nil, stride: 0), values: places(floats.start), gradients: [],
+          keptValues: places(halves.start), keptGradients: [])
       ], parameters: UnsafePointer(parameters.start), backwardWeights: parameters.start)
     let slices = Route(worker, partition, sum: sum, sliceSizes: [3]).segments[0].slices
     #expect(slices.map(\.count) == [2, 3, 2, 3])

@@ -155,12 +155,12 @@ import Training
     #expect(counts[1] - counts[0] == 5 && counts[2] - counts[1] == 5, "\(counts)")
   }
 
-  /// Beside the outputs of 9 convolutions and the slices' own memory there is room for one gradient, in which all others
-  /// follow; two would take 12.25. In a residual network there is also the gradient of the way around the blocks, and
-  /// without such succession 25.25 in all.
+  /// Beside the batch, the outputs of 9 convolutions and the slices' own memory there is room for one gradient, in which all
+  /// others follow; two would take 13.25. In a residual network there is also the gradient of the way around the blocks, and
+  /// without such succession 26.25 in all.
   @Test func gradientsTakeOverMemory() throws {
     let (chain, blocks) = try (activations(blocks: 8, residual: false), activations(blocks: 8, residual: true))
-    #expect(chain < 12 && blocks < 25, "\(chain), \(blocks)")
+    #expect(chain < 13 && blocks < 26, "\(chain), \(blocks)")
   }
 
   /// Each parameter has a place of its own, within its segment's.

@@ -37,7 +37,8 @@ import Training
           index: index, grid: grid, communicator: communicator, barrier: Barrier(count: 1, patience: .oversubscribed),
           seed: 0,
           places: (0..<c.threads).map { _ in
-            ActivationPlaces(values: [], gradients: [], keptValues: [], keptGradients: [])
+            ActivationPlaces(
+              input: .init(start: nil, stride: 0), values: [], gradients: [], keptValues: [], keptGradients: [])
           }, parameters: UnsafePointer(parameters.start), backwardWeights: parameters.start)
         return (worker, sum, Route(worker, partition, sum: sum, sliceSizes: sliceSizes))
       }

@@ -72,16 +72,15 @@ import Training
       seed: 1, patience: .oversubscribed)
   }
 
-  private static func withBatch<Result>(_ engine: Engine, _ body: (Batch) throws -> Result) rethrows -> Result {
-    let samples = engine.samples(globalCount: 12)
-    let x = AlignedBuffer<Float>(count: samples.count * input.count)
-    let labels = AlignedBuffer<Int32>(count: samples.count)
-    for (row, sample) in samples.enumerated() {
+  private static func batch(_ engine: Engine) -> Batch {
+    var x: [Float] = []
+    var labels: [Int32] = []
+    for sample in engine.samples(globalCount: 12) {
       var random = KeyedRandom(seed: 5, .data, sample)
-      labels.start[row] = Int32(random.integer(below: 3))
-      for i in 0..<input.count { x.start[row * input.count + i] = random.normal() }
+      labels.append(Int32(random.integer(below: 3)))
+      for _ in 0..<input.count { x.append(random.normal()) }
     }
-    return try body(Batch(input: x.start, labels: labels.start, globalCount: 12))
+    return Batch(x, labels, input, globalCount: 12)
   }
 
   /// One message per batch norm each way, the last one back with the loss in it. A rank of one thread that has met the others
@@ -90,12 +89,11 @@ import Training
     let counts = try asRanks(2) { base in
       let communicator = CountedCommunicator(base)
       let engine = try Self.engine(Self.network(.sync), communicator, threads: threads)
-      return try Self.withBatch(engine) { batch in
-        _ = try engine.train(batch, learningRate: 0.1)
-        communicator.startAgain()
-        _ = try engine.train(batch, learningRate: 0.1)
-        return [communicator.messages, communicator.barriers]
-      }
+      let batch = Self.batch(engine)
+      _ = try engine.train(batch, learningRate: 0.1)
+      communicator.startAgain()
+      _ = try engine.train(batch, learningRate: 0.1)
+      return [communicator.messages, communicator.barriers]
     }
     #expect(counts == [[4, barriers], [4, barriers]])
   }
@@ -139,12 +137,13 @@ import Training
       let engines = try (0..<2).map { _ in
         try Self.engine(Self.network(statistics), ThreadCommunicator.alone, threads: 2)
       }
+      let batch = Self.batch(engines[0])
       var (losses, trials, undisturbed): ([Double], [Double], [Double]) = ([], [], [])
       for _ in 0..<3 {
-        trials.append(try Self.withBatch(engines[0]) { try engines[0].evaluate($0, .trial).loss })
-        _ = try Self.withBatch(engines[0]) { try engines[0].evaluate($0) }
-        losses.append(try Self.withBatch(engines[0]) { try engines[0].train($0, learningRate: 0.1).loss })
-        undisturbed.append(try Self.withBatch(engines[1]) { try engines[1].train($0, learningRate: 0.1).loss })
+        trials.append(try engines[0].evaluate(batch, .trial).loss)
+        _ = try engines[0].evaluate(batch)
+        losses.append(try engines[0].train(batch, learningRate: 0.1).loss)
+        undisturbed.append(try engines[1].train(batch, learningRate: 0.1).loss)
       }
       return (losses, trials, undisturbed)
     }

@@ -64,6 +64,12 @@ void add_floats(int block, const float *a, const float *b, float *sum, ptrdiff_t
 /// The stack is at most 64 deep.
 void add_rows(const double *rows, ptrdiff_t width, const ptrdiff_t *merges, ptrdiff_t count, double *sums);
 
+/// Lets memory come into the nearest cache.
+void prefetch(const void *start, ptrdiff_t bytes);
+
+/// y = scale * x + offset, the product rounded before the sum.
+void bytes_to_floats(const uint8_t *x, float *y, ptrdiff_t count, float scale, float offset);
+
 /// x = 1 / sqrt(x + added). `count` is a multiple of `block`.
 void reciprocal_roots(int block, double *x, double added, ptrdiff_t count);
 
