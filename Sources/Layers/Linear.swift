@@ -80,29 +80,28 @@ final class LinearOperation: Operation, @unchecked Sendable {
       Elementwise.fillRows(y, with: slice.parameter(at: offset), rows: slice.count, count: outputs)
     }
     MatrixProduct.multiply(
-      Matrix(slice[inputs[0]], stride: xStride),
+      Rows(slice[inputs[0]], xStride, slice, area: 0).matrix(from: 0),
       Matrix(strips: slice.parameter(weight), rows: features, columns: outputs),
       rows: slice.count, columns: outputs, inner: features, adds: bias != nil, into: Matrix(y, stride: outputs))
   }
 
   /// dx = dy weight,   dWeight = dy^T x,   dBias = sum(dy)
   func backward(_ slice: Slice) {
-    let (x, dy) = (slice[inputs[0]], slice.gradient(output))
+    let x = Rows(slice[inputs[0]], xStride, slice, area: 0), dy = Rows(slice.gradient(output), outputs, slice, area: 2)
     if let dx = slice.inputGradient(self, 0), let backwardPlace {
       multiply(dy, by: slice.backwardWeights + backwardPlace, dx, slice)
     }
     for piece in slice.pieces {
       let gradients = slice.gradients(piece.place)
-      let (x, dy) = (x + piece.start * xStride, dy + piece.start * outputs)
       MatrixProduct.multiply(
-        Matrix(x, stride: xStride).transposed, Matrix(dy, stride: outputs), rows: features, columns: outputs,
+        x.matrix(from: piece.start).transposed, dy.matrix(from: piece.start), rows: features, columns: outputs,
         inner: piece.count, adds: piece.place.adds,
         into: Matrix(strips: gradients + weight.offset, rows: features, columns: outputs))
       slice.merge(piece.place, weight.range)
       if let bias = bias?.range {
         Elementwise.addRows(
-          dy, rows: piece.count, stride: outputs, to: gradients + bias.lowerBound, count: outputs,
-          adds: piece.place.adds)
+          dy.start + piece.start * dy.stride, rows: piece.count, stride: dy.stride, to: gradients + bias.lowerBound,
+          count: outputs, adds: piece.place.adds)
         slice.merge(piece.place, bias)
       }
     }
@@ -110,13 +109,38 @@ final class LinearOperation: Operation, @unchecked Sendable {
 
   /// dx = dy weight, by way of rows that are whole vectors where dx's are not.
   private func multiply(
-    _ dy: UnsafePointer<Float>, by weight: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>, _ slice: Slice
+    _ dy: Rows, by weight: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>, _ slice: Slice
   ) {
     let rows = xStride == featureStride ? dx : slice.kernels.area(1, slice.count * featureStride)
     MatrixProduct.multiply(
-      Matrix(dy, stride: outputs), Matrix(strips: weight, rows: outputs, columns: featureStride), rows: slice.count,
+      dy.matrix(from: 0), Matrix(strips: weight, rows: outputs, columns: featureStride), rows: slice.count,
       columns: featureStride, inner: outputs, adds: false, into: Matrix(rows, stride: featureStride))
     guard rows != dx else { return }
     for row in 0..<slice.count { (dx + row * xStride).update(from: rows + row * featureStride, count: features) }
   }
+}
+
+/// A slice's vectors as factors of products.
+///
+/// Rows at distances of whole pages fall on the same places of the nearest cache and drive each other out of it; then these
+/// are copies farther apart by a cache line.
+private struct Rows {
+  let start: UnsafePointer<Float>
+  let stride: Int
+
+  /// - Parameter area: where copies go.
+  init(_ vectors: UnsafePointer<Float>, _ stride: Int, _ slice: Slice, area: Int) {
+    guard stride % Self.page == 0, slice.count > 1 else {
+      (start, self.stride) = (vectors, stride)
+      return
+    }
+    let apart = stride + Self.line, copies = slice.kernels.area(area, slice.count * apart)
+    for row in 0..<slice.count { (copies + row * apart).update(from: vectors + row * stride, count: stride) }
+    (start, self.stride) = (UnsafePointer(copies), apart)
+  }
+
+  func matrix(from row: Int) -> Matrix { Matrix(start + row * stride, stride: stride) }
+
+  private static var page: Int { 1024 }
+  private static var line: Int { 16 }
 }
