@@ -80,7 +80,7 @@ final class LinearOperation: Operation, @unchecked Sendable {
       Elementwise.fillRows(y, with: slice.parameter(at: offset), rows: slice.count, count: outputs)
     }
     MatrixProduct.multiply(
-      Rows(slice[inputs[0]], xStride, slice, area: 0).matrix(from: 0),
+      Matrix(slice[inputs[0]], stride: xStride),
       Matrix(strips: slice.parameter(weight), rows: features, columns: outputs),
       rows: slice.count, columns: outputs, inner: features, adds: bias != nil, into: Matrix(y, stride: outputs))
   }

@@ -62,6 +62,14 @@ enum LayerCases {
       Tanh()
       Linear(3)
     },
+    // Vectors that begin at distances of whole pages.
+    "vectors: wide linear": Sequential {
+      Linear(1024)
+      Tanh()
+      Linear(1024)
+      Tanh()
+      Linear(3)
+    },
     "vectors: linear without bias, batch norm": Sequential {
       Linear(5, bias: false)
       BatchNorm()
