@@ -66,8 +66,6 @@ enum LayerCases {
     "vectors: wide linear": Sequential {
       Linear(1024)
       Tanh()
-      Linear(1024)
-      Tanh()
       Linear(3)
     },
     "vectors: linear without bias, batch norm": Sequential {
