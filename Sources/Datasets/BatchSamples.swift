@@ -42,7 +42,7 @@ package struct BatchSamples: Sendable {
       range.lowerBound >= 0 && range.upperBound <= count, "samples \(range) of a batch of \(count) are asked for")
     // An empty data set has no address.
     if range.isEmpty { return }
-    let chosen = indices[indices.startIndex + range.lowerBound..<indices.startIndex + range.upperBound]
+    let chosen = indices.dropFirst(range.lowerBound).prefix(range.count)
     samples.copy(chosen, to: pixels) { index in
       augmentation?.placement(seed: seed, epoch: epoch, index: index) ?? .asStored
     }

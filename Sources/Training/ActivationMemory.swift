@@ -33,6 +33,7 @@ package struct ActivationMemory: Sendable {
       buffers.append(.init(count: count, lifetimes: lifetimes))
       return Place(buffer: buffers.count - 1, stride: stride)
     }
+    // To the end of the step and beyond: a loss that is not finite is explained by going forward once more.
     let inputStride = liveness.input.layout.sampleStride
     input = place(samplesPerWorker * inputStride, stride: inputStride, [0...liveness.backwardTime(0)])
     /// - Parameters:
@@ -96,7 +97,6 @@ package struct ActivationMemory: Sendable {
     }
     return ActivationPlaces(
       input: .init(start: address(input), stride: input.stride), values: places(values), gradients: places(gradients),
-      keptValues: keptPlaces(values),
-      keptGradients: keptPlaces(gradients))
+      keptValues: keptPlaces(values), keptGradients: keptPlaces(gradients))
   }
 }

@@ -116,8 +116,7 @@ public final class Trainer {
   private func batch(_ source: BatchSource, epoch: Int, positions: Range<Int>) -> Batch {
     let mine = engine.samples(globalCount: positions.count)
     return Batch(
-      source.samples(
-        epoch: epoch, positions: positions.lowerBound + mine.lowerBound..<positions.lowerBound + mine.upperBound),
+      source.samples(epoch: epoch, positions: positions.dropFirst(mine.lowerBound).prefix(mine.count)),
       globalCount: positions.count)
   }
 }

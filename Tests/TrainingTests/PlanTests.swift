@@ -134,8 +134,8 @@ import Training
     #expect(counts[1] * 10 < counts[0] * 7 && counts[1] * 2 > counts[0], "\(counts)")
   }
 
-  /// The elements of a worker's arena in units of one activation of the whole batch, for `blocks` residual blocks of two
-  /// convolutions or for as many convolutions one after the other.
+  /// The elements of a worker's arena beside the batch itself, in units of one activation of the whole batch, for `blocks`
+  /// residual blocks of two convolutions or for as many convolutions one after the other.
   private func activations(blocks: Int, residual: Bool) throws -> Double {
     let input = SampleShape(channels: 16, height: 16, width: 16)
     let layers: [any Layer] = [Convolution(16, kernel: 3, padding: 1), BatchNorm(), ReLU()]
@@ -146,7 +146,7 @@ import Training
     let model = Sequential { layers + blocks.joined() + [GlobalAveragePooling(), Linear(2)] }
     let network = try Network(model, input: input, classCount: 2)
     let plan = try plan(network, batchSizes: [256], shards: 4, grid: WorkerGrid(ranks: 1, threads: 1))
-    return Double(plan.memory.count) / Double(256 * input.count)
+    return Double(plan.memory.count) / Double(256 * input.count) - 1
   }
 
   /// Two more residual blocks keep four outputs of convolutions and one of their own two: the other is computed again.
@@ -155,12 +155,12 @@ import Training
     #expect(counts[1] - counts[0] == 5 && counts[2] - counts[1] == 5, "\(counts)")
   }
 
-  /// Beside the batch, the outputs of 9 convolutions and the slices' own memory there is room for one gradient, in which all
-  /// others follow; two would take 13.25. In a residual network there is also the gradient of the way around the blocks, and
-  /// without such succession 26.25 in all.
+  /// Beside the outputs of 9 convolutions and the slices' own memory there is room for one gradient, in which all others
+  /// follow; two would take 12.25. In a residual network there is also the gradient of the way around the blocks, and
+  /// without such succession 25.25 in all.
   @Test func gradientsTakeOverMemory() throws {
     let (chain, blocks) = try (activations(blocks: 8, residual: false), activations(blocks: 8, residual: true))
-    #expect(chain < 13 && blocks < 26, "\(chain), \(blocks)")
+    #expect(chain < 12 && blocks < 25, "\(chain), \(blocks)")
   }
 
   /// Each parameter has a place of its own, within its segment's.
