@@ -36,3 +36,15 @@
 
 // The longest run of pixels that one Float accumulator takes before it is flushed to Double.
 enum { RUN = 256 };
+
+// How pixels lie that a block of channels is summed over. Vectors are one image, whose pixels are the samples.
+typedef struct {
+  long images;
+  /// Of an image, and the distance from one to the next.
+  long pixels, step;
+} pixel_grid;
+
+static inline pixel_grid pixel_grid_of(const norm_shape *s, int samples, int lanes) {
+  if (s->positions == 1) return (pixel_grid){1, samples, s->channels};
+  return (pixel_grid){samples, s->positions, lanes};
+}

@@ -1,23 +1,23 @@
 // Batch norm's passes: sums over samples and pixels, and elementwise transformations, a block of channels at a time.
 
-// For each block of channels of each sample, and the place of its pixels.
-#define FOR_EACH_PLANE(s, samples)                                                                                     \
-  const long plane = (long)(s)->positions * LANES;                                                                     \
-  for (long n = 0, start = 0; n < (samples); n++)                                                                      \
-    for (int c = 0; c < (s)->channels; c += LANES, start += plane)
+// For each block of channels of each image, and the place of its pixels.
+#define FOR_EACH_PLANE(s, g)                                                                                           \
+  for (long n = 0, start = 0; n < (g).images; n++)                                                                     \
+    for (int c = 0; c < (s)->channels; c += LANES, start += (long)(s)->positions * LANES)
 
-#define FOR_EACH_PIXEL(start) for (long p = (start); p < (start) + plane; p += LANES)
+#define FOR_EACH_PIXEL(g, start) for (long i = 0, p = (start); i < (g).pixels; i++, p += (g).step)
 
 // Adds up a block of channels over all pixels: ADD(i, p) adds those at p to the accumulators a[i] and q[i].
 #define SUM_PIXELS(s, c, samples, a_sum, q_sum)                                                                        \
-  for (int n = 0; n < (samples); n++) {                                                                                \
-    const long plane = (long)(s)->positions * LANES, start = ((long)n * (s)->channels + (c)) * (s)->positions;          \
-    for (long first = start; first < start + plane; first += 4 * RUN * LANES) {                                        \
-      const long end = min(first + 4 * RUN * LANES, start + plane);                                                    \
+  const pixel_grid g = pixel_grid_of(s, samples, LANES);                                                               \
+  for (long n = 0; n < g.images; n++) {                                                                                \
+    const long start = (n * (s)->channels + (c)) * (s)->positions;                                                     \
+    for (long first = 0; first < g.pixels; first += 4 * RUN) {                                                         \
+      const long end = min(first + 4 * RUN, g.pixels);                                                                 \
       VEC a[4] = {{0}}, q[4] = {{0}};                                                                                  \
-      long p = first;                                                                                                  \
-      for (; p + 4 * LANES <= end; p += 4 * LANES) UNROLL for (int i = 0; i < 4; i++) ADD(i, p + i * LANES)            \
-      for (; p < end; p += LANES) ADD(0, p)                                                                            \
+      long k = first, p = start + first * g.step;                                                                      \
+      for (; k + 4 <= end; k += 4, p += 4 * g.step) UNROLL for (int i = 0; i < 4; i++) ADD(i, p + i * g.step)          \
+      for (; k < end; k++, p += g.step) ADD(0, p)                                                                      \
       a_sum += WIDEN((a[0] + a[1]) + (a[2] + a[3]));                                                                   \
       q_sum += WIDEN((q[0] + q[1]) + (q[2] + q[3]));                                                                   \
     }                                                                                                                  \
@@ -86,9 +86,10 @@ FUNCTION void NAME(gradient_sums)(
 INLINE void NAME(normalize_with)(
     const norm_shape *s, activation x, const float *means, const float *scales, const float *biases,
     activation residual, int rectifies, activation y, int samples) {
-  FOR_EACH_PLANE(s, samples) {
+  const pixel_grid g = pixel_grid_of(s, samples, LANES);
+  FOR_EACH_PLANE(s, g) {
     const VEC mean = LOAD(means + c), scale = LOAD(scales + c), bias = LOAD(biases + c);
-    FOR_EACH_PIXEL(start) {
+    FOR_EACH_PIXEL(g, start) {
       // The mean first, so that a constant channel gives its bias exactly.
       VEC v = (AT(x, p) - mean) * scale + bias;
       if (IS_THERE(residual)) v += AT(residual, p);
@@ -112,9 +113,10 @@ FUNCTION void NAME(normalize)(
 INLINE void NAME(normalize_backward_of)(
     const norm_shape *s, activation dz, activation x, const float *means, const float *scales, const float *shifts,
     const float *slopes, int scales_last, activation dx, int samples) {
-  FOR_EACH_PLANE(s, samples) {
+  const pixel_grid g = pixel_grid_of(s, samples, LANES);
+  FOR_EACH_PLANE(s, g) {
     const VEC mean = LOAD(means + c), scale = LOAD(scales + c), shift = LOAD(shifts + c), slope = LOAD(slopes + c);
-    FOR_EACH_PIXEL(start) {
+    FOR_EACH_PIXEL(g, start) {
       const VEC v = scales_last ? scale * (AT(dz, p) - shift - (AT(x, p) - mean) * slope)
                                 : scale * AT(dz, p) - shift - (AT(x, p) - mean) * slope;
       PUT(dx, p, v, x.halves != 0)

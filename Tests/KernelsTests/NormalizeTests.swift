@@ -5,21 +5,30 @@ import Testing
 
 /// Batch norm's elementwise passes against their formulas in Double.
 @Suite struct NormalizeTests {
-  private let shape = SampleShape(channels: 20, height: 5, width: 3)
+  /// Images, and vectors.
+  private static let layouts = Blocks.all.flatMap { block in
+    [(5, 3), (1, 1)].map { height, width in
+      ActivationLayout(shape: SampleShape(channels: 20, height: height, width: width), block: block)
+    }
+  }
   private let samples = 3
-  private var count: Int { samples * shape.count }
 
   private func coefficients(_ layout: ActivationLayout, _ number: Int) -> AlignedBuffer<Float> {
     let buffer = AlignedBuffer<Float>(count: layout.paddedChannels)
-    buffer.start.update(from: LayerRun.random(shape.channels, number: number), count: shape.channels)
+    let channels = layout.shape.channels
+    buffer.start.update(from: LayerRun.random(channels, number: number), count: channels)
     return buffer
   }
 
-  private func channel(_ element: Int) -> Int { element / shape.positions % shape.channels }
+  private func count(_ layout: ActivationLayout) -> Int { samples * layout.shape.count }
 
-  @Test(arguments: Blocks.all, [(false, false), (false, true), (true, false), (true, true)])
-  func forward(block: Int, tasks: (hasResidual: Bool, rectifies: Bool)) {
-    let layout = ActivationLayout(shape: shape, block: block)
+  private func channel(_ element: Int, _ layout: ActivationLayout) -> Int {
+    element / layout.positions % layout.shape.channels
+  }
+
+  @Test(arguments: layouts, [(false, false), (false, true), (true, false), (true, true)])
+  func forward(layout: ActivationLayout, tasks: (hasResidual: Bool, rectifies: Bool)) {
+    let count = count(layout)
     let (x, residual) = (LayerRun.random(count, number: 0), LayerRun.random(count, number: 1))
     let (mean, scale, bias) = (coefficients(layout, 2), coefficients(layout, 3), coefficients(layout, 4))
     let (packedX, packedResidual) = (BlockedArray(x, layout), BlockedArray(residual, layout))
@@ -29,7 +38,7 @@ import Testing
       residual: tasks.hasResidual ? Stored(packedResidual.start) : nil, rectify: tasks.rectifies, y: Stored(y.start),
       layout, samples: samples)
     let expected = (0..<count).map { i in
-      let c = channel(i)
+      let c = channel(i, layout)
       let z =
         (Double(x[i]) - Double(mean.start[c])) * Double(scale.start[c]) + Double(bias.start[c])
         + (tasks.hasResidual ? Double(residual[i]) : 0)
@@ -39,8 +48,8 @@ import Testing
   }
 
   /// dx = scale * (dz - meanGradient - (x - mean) * slope), also in place.
-  @Test(arguments: Blocks.all) func backward(block: Int) {
-    let layout = ActivationLayout(shape: shape, block: block)
+  @Test(arguments: layouts) func backward(layout: ActivationLayout) {
+    let count = count(layout)
     let (x, dz) = (LayerRun.random(count, number: 0), LayerRun.random(count, number: 1))
     let (mean, scale) = (coefficients(layout, 2), coefficients(layout, 3))
     let (meanGradient, slope) = (coefficients(layout, 4), coefficients(layout, 5))
@@ -49,26 +58,26 @@ import Testing
       Stored(dx.start), x: Stored(packedX.start), mean: mean.start, scale: scale.start,
       meanGradient: meanGradient.start, slope: slope.start, dx: Stored(dx.start), layout, samples: samples)
     let expected = (0..<count).map { i in
-      let c = channel(i)
+      let c = channel(i, layout)
       let centred = (Double(x[i]) - Double(mean.start[c])) * Double(slope.start[c])
       return Float(Double(scale.start[c]) * (Double(dz[i]) - Double(meanGradient.start[c]) - centred))
     }
     #expect(relativeError(dx.plain, expected) < 3e-7)
   }
 
-  @Test(arguments: Blocks.all) func backwardFrozen(block: Int) {
-    let layout = ActivationLayout(shape: shape, block: block)
+  @Test(arguments: layouts) func backwardFrozen(layout: ActivationLayout) {
+    let count = count(layout)
     let dz = LayerRun.random(count, number: 1)
     let scale = coefficients(layout, 3)
     let dx = BlockedArray(dz, layout)
     Normalize.backwardFrozen(dx.start, scale: scale.start, layout, samples: samples)
-    let isRight = dx.plain == (0..<count).map { dz[$0] * scale.start[channel($0)] }
+    let isRight = dx.plain == (0..<count).map { dz[$0] * scale.start[channel($0, layout)] }
     #expect(isRight)
   }
 
   /// A constant channel gives its bias to the last bit, whatever scale its rounded mean meets.
-  @Test(arguments: Blocks.all) func constantChannelGivesItsBias(block: Int) {
-    let layout = ActivationLayout(shape: shape, block: block)
+  @Test(arguments: layouts) func constantChannelGivesItsBias(layout: ActivationLayout) {
+    let count = count(layout)
     let x = BlockedArray([Float](repeating: 12345.678, count: count), layout)
     let (scale, bias) = (AlignedBuffer<Float>(count: layout.paddedChannels), coefficients(layout, 4))
     scale.elements.update(repeating: 316.2)
@@ -78,13 +87,13 @@ import Testing
     Normalize.forward(
       Stored(x.start), mean: mean.start, scale: scale.start, bias: bias.start, residual: nil, rectify: false,
       y: Stored(y.start), layout, samples: samples)
-    let isBias = y.plain == (0..<count).map { bias.start[channel($0)] }
+    let isBias = y.plain == (0..<count).map { bias.start[channel($0, layout)] }
     #expect(isBias)
   }
 
   /// A diverged run must show: rectifiers keep NaN.
-  @Test(arguments: Blocks.all) func rectifiersKeepNaN(block: Int) {
-    let layout = ActivationLayout(shape: shape, block: block)
+  @Test(arguments: layouts) func rectifiersKeepNaN(layout: ActivationLayout) {
+    let count = count(layout)
     var x = LayerRun.random(count, number: 0)
     x[17] = .nan
     let packed = BlockedArray(x, layout)
