@@ -61,8 +61,8 @@ final class GradientExchange: @unchecked Sendable {
 
   /// A worker's part of a segment's update. Arrays are addressed from where the flat array would start.
   private final class Part {
-    /// The parameters that the worker updates, and their velocities.
-    let range: Range<Int>
+    /// The parameters, or parts of them, that the worker updates, and their velocities.
+    let parameters: [UpdatedRange]
     let velocities: UnsafeMutablePointer<Float>
     /// Where the gradients of the worker's shards are put together: its nodes first, then scratch, then those of stolen slices.
     let slots: UnsafeMutableBufferPointer<UnsafeMutablePointer<Float>>
@@ -76,11 +76,11 @@ final class GradientExchange: @unchecked Sendable {
     let copies: [UnsafeMutablePointer<Float>]
 
     init(
-      range: Range<Int>, velocities: UnsafeMutablePointer<Float>, slots: [UnsafeMutablePointer<Float>],
+      parameters: [UpdatedRange], velocities: UnsafeMutablePointer<Float>, slots: [UnsafeMutablePointer<Float>],
       rankNodes: [UnsafeMutablePointer<Float>], rankSum: GradientSum, total: GradientSum,
       updated: UnsafeMutablePointer<Float>?, copies: [UnsafeMutablePointer<Float>]
     ) {
-      (self.range, self.velocities) = (range, velocities)
+      (self.parameters, self.velocities) = (parameters, velocities)
       self.slots = .table(slots)
       (self.rankNodes, self.rankSum, self.total) = (rankNodes, rankSum, total)
       (self.updated, self.copies) = (updated, copies)
@@ -157,7 +157,7 @@ final class GradientExchange: @unchecked Sendable {
     // Seen from the flat array's start it begins before it.
     let scratch = (0..<scratchCount).map { self.scratch[worker].start + ($0 * range.count - range.lowerBound) }
     return Part(
-      range: Self.slice(worker, of: shardSums.count, slice),
+      parameters: layout.compactMap { $0.clamped(to: Self.slice(worker, of: shardSums.count, slice)) },
       velocities: velocities.start + (segments[number].velocities - slice.lowerBound),
       slots: (Route.isReversed(segment: number) ? Array(nodes.reversed()) : nodes) + scratch,
       rankNodes: rankNodes, rankSum: rankSum,
@@ -207,14 +207,15 @@ final class GradientExchange: @unchecked Sendable {
   /// A worker's own part of the update: adds up its slice of the gradients, and takes the optimizer's step with it.
   func apply(segment number: Int, _ optimizer: SGD, learningRate: Float, batches: Int, _ worker: Worker) {
     let (part, parameters) = shares.with(worker.index) { ($0.parts[number], $0.parameters!) }
-    part.total.addUp(part.range) { _, offset, sums in
-      optimizer.update(
-        parameters, into: part.updated ?? parameters, sums, part.velocities + offset, at: offset, layout,
-        learningRate: learningRate, batches: batches,
-        isShared: isShared)
-      for array in part.total.untouched { (array + offset).update(from: sums.baseAddress!, count: sums.count) }
-      if let updated = part.updated {
-        for copy in part.copies { (copy + offset).update(from: updated + offset, count: sums.count) }
+    for parameter in part.parameters {
+      part.total.addUp(parameter.range) { _, offset, sums in
+        optimizer.update(
+          parameters + offset, into: (part.updated ?? parameters) + offset, sums, part.velocities + offset,
+          parameter.role, learningRate: learningRate, batches: batches, isShared: isShared)
+        for array in part.total.untouched { (array + offset).update(from: sums.baseAddress!, count: sums.count) }
+        if let updated = part.updated {
+          for copy in part.copies { (copy + offset).update(from: updated + offset, count: sums.count) }
+        }
       }
     }
     if isShared { SGDUpdate.finish() }
