@@ -28,8 +28,8 @@
     if ((a).halves) STORE_HALVES((a).halves + (p), HALVED(v));                                                         \
   }
 
-// max(v, 0) = (v + |v|) / 2, exactly; unlike a comparison it keeps NaN, so that a diverged run shows in the loss.
-#define RECTIFIED(v) (.5f * ((v) + (VEC)((MASK)(v) & 0x7fffffff)))
+// max(v, 0), so compared that NaN stays: a diverged run must show in the loss.
+#define RECTIFIED(v) SELECT((v) <= 0, (VEC){0}, v)
 
 #define DOUBLES NAME(doubles)
 #define WIDEN(v) __builtin_convertvector(v, DOUBLES)

@@ -22,6 +22,8 @@
 #define UNROLL _Pragma("clang loop unroll(full)")
 // Keeps the compiler from carrying dozens of addresses from one patch to the next.
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer))
+// Nothing that takes or returns vectors is ever called, so that it does not matter how a call would pass them.
+#pragma clang diagnostic ignored "-Wpsabi"
 #define INLINE static inline __attribute__((always_inline)) TARGET
 #define FUNCTION static __attribute__((noinline)) TARGET
 
@@ -170,6 +172,16 @@ size_t winograd_scratch(const winograd_shape *shape, int samples) {
   return (size_t)(phases_count(shape, samples) + phase_weights_count(shape)) + scratch_of_tiles(&phases, samples);
 }
 
+void activation_forward(
+    int block, activation_function function, const float *x, float *y, ptrdiff_t count) {
+  CHOOSE(activate, block)(function, x, y, count);
+}
+
+void activation_backward(
+    int block, activation_function function, const float *dy, const float *y, float *dx, ptrdiff_t count) {
+  CHOOSE(activate_backward, block)(function, dy, y, dx, count);
+}
+
 void max_pooling_forward(const pooling_shape *shape, const float *x, float *y, int samples) {
   CHOOSE(pool_forward, shape->block)(shape, x, y, samples);
 }
@@ -184,15 +196,15 @@ void channel_moments(const norm_shape *shape, activation x, int samples, double 
 }
 
 void channel_gradient_sums(
-    const norm_shape *shape, activation dy, activation y, activation x, const float *mean, activation dz,
-    activation dz_again, int samples, double *sums) {
-  CHOOSE_ROUNDING(gradient_sums, shape->block)(shape, dy, y, x, mean, dz, dz_again, samples, sums);
+    const norm_shape *shape, activation_function function, activation dy, activation y, activation x,
+    const float *mean, activation dz, activation dz_again, int samples, double *sums) {
+  CHOOSE_ROUNDING(gradient_sums, shape->block)(shape, function, dy, y, x, mean, dz, dz_again, samples, sums);
 }
 
 void normalize_forward(
-    const norm_shape *shape, activation x, const float *mean, const float *scale, const float *bias,
-    activation residual, int rectifies, activation y, int samples) {
-  CHOOSE_ROUNDING(normalize, shape->block)(shape, x, mean, scale, bias, residual, rectifies, y, samples);
+    const norm_shape *shape, activation_function function, activation x, const float *mean, const float *scale,
+    const float *bias, activation residual, activation y, int samples) {
+  CHOOSE_ROUNDING(normalize, shape->block)(shape, function, x, mean, scale, bias, residual, y, samples);
 }
 
 void normalize_backward(

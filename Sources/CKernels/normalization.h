@@ -50,15 +50,16 @@ FUNCTION void NAME(moments)(const norm_shape *s, activation x, int samples, doub
 }
 
 INLINE void NAME(gradient_sums_of)(
-    const norm_shape *s, activation dy, activation y, activation x, const float *means, activation dz,
-    activation dz_again, int samples, double *sums) {
+    const norm_shape *s, activation_function function, activation dy, activation y, activation x, const float *means,
+    activation dz, activation dz_again, int samples, double *sums) {
   for (int c = 0; c < s->channels; c += LANES) {
     const VEC mean = LOAD(means + c);
     DOUBLES sum = {0}, products = {0};
 #define ADD(i, p)                                                                                                      \
   {                                                                                                                    \
-    const VEC zero = {0}, given = IN_FLOATS(dy, p);                                                                    \
-    const VEC passed = IS_THERE(y) ? SELECT(AT(y, p) <= 0, zero, given) : given;                                       \
+    /* Whether dy is rounded before or after a ReLU is the same. */                                                    \
+    const VEC given = x.halves && function > RELU ? ROUNDED(IN_FLOATS(dy, p)) : IN_FLOATS(dy, p);                      \
+    const VEC passed = IS_THERE(y) ? NAME(gradient_through)(function, given, AT(y, p)) : given;                        \
     const VEC d = x.halves ? ROUNDED(passed) : passed;                                                                 \
     PUT(dz, p, passed, x.halves != 0)                                                                                  \
     PUT(dz_again, p, passed, x.halves != 0)                                                                            \
@@ -74,39 +75,50 @@ INLINE void NAME(gradient_sums_of)(
 }
 
 FUNCTION void NAME(gradient_sums)(
-    const norm_shape *s, activation dy, activation y, activation x, const float *mean, activation dz,
-    activation dz_again, int samples, double *sums) {
-#define SUMS(dy, x, dz) NAME(gradient_sums_of)(s, dy, y, x, mean, dz, dz_again, samples, sums)
-  if (x.halves && dy.halves) BY_FORM(y, BY_FORM(dz_again, SUMS(HALVES_OF(dy), HALVES_OF(x), dz)))
-  else if (x.halves) BY_FORM(y, BY_FORM(dz_again, SUMS(FLOATS(dy), HALVES_OF(x), dz)))
-  else BY_FORM(y, BY_FORM(dz_again, SUMS(FLOATS(dy), FLOATS(x), FLOATS(dz))))
+    const norm_shape *s, activation_function function, activation dy, activation y, activation x, const float *mean,
+    activation dz, activation dz_again, int samples, double *sums) {
+#define SUMS(function, dy, x, dz)                                                                                      \
+  NAME(gradient_sums_of)(s, function, dy, y, x, mean, dz, dz_again, samples, sums)
+// The compiler makes loops for each form of the copy where it is common.
+#define BY_FUNCTION(dy, x, dz)                                                                                         \
+  if (function > RELU) BY_FORM(y, SUMS(function, dy, x, dz))                                                           \
+  else BY_FORM(y, BY_FORM(dz_again, SUMS(RELU, dy, x, dz)))
+  if (x.halves && dy.halves) BY_FUNCTION(HALVES_OF(dy), HALVES_OF(x), dz)
+  else if (x.halves) BY_FUNCTION(FLOATS(dy), HALVES_OF(x), dz)
+  else BY_FUNCTION(FLOATS(dy), FLOATS(x), FLOATS(dz))
+#undef BY_FUNCTION
 #undef SUMS
 }
 
 INLINE void NAME(normalize_with)(
-    const norm_shape *s, activation x, const float *means, const float *scales, const float *biases,
-    activation residual, int rectifies, activation y, int samples) {
+    const norm_shape *s, activation_function function, activation x, const float *means, const float *scales,
+    const float *biases, activation residual, activation y, int samples) {
   const pixel_grid g = pixel_grid_of(s, samples, LANES);
   FOR_EACH_PLANE(s, g) {
     const VEC mean = LOAD(means + c), scale = LOAD(scales + c), bias = LOAD(biases + c);
+    const MASK is_used = NUMBERS < s->used - c;
     FOR_EACH_PIXEL(g, start) {
       // The mean first, so that a constant channel gives its bias exactly.
       VEC v = (AT(x, p) - mean) * scale + bias;
       if (IS_THERE(residual)) v += AT(residual, p);
-      if (rectifies) v = RECTIFIED(v);
+      if (function != NO_FUNCTION) v = NAME(activated)(function, v);
+      // The others keep the padding's 0.
+      if (function == SIGMOID) v = (VEC)((MASK)v & is_used);
       PUT(y, p, v, x.halves != 0)
     }
   }
 }
 
 FUNCTION void NAME(normalize)(
-    const norm_shape *s, activation x, const float *mean, const float *scale, const float *bias, activation residual,
-    int rectifies, activation y, int samples) {
-#define NORMALIZE(x, rectifies, y) NAME(normalize_with)(s, x, mean, scale, bias, residual, rectifies, y, samples)
-  if (x.halves && rectifies) BY_FORM(residual, NORMALIZE(HALVES_OF(x), 1, y))
-  else if (x.halves) BY_FORM(residual, NORMALIZE(HALVES_OF(x), 0, y))
-  else if (rectifies) BY_FORM(residual, NORMALIZE(FLOATS(x), 1, FLOATS(y)))
-  else BY_FORM(residual, NORMALIZE(FLOATS(x), 0, FLOATS(y)))
+    const norm_shape *s, activation_function function, activation x, const float *mean, const float *scale,
+    const float *bias, activation residual, activation y, int samples) {
+#define NORMALIZE(function, x, y) NAME(normalize_with)(s, function, x, mean, scale, bias, residual, y, samples)
+#define BY_FUNCTION(x, y)                                                                                              \
+  if (function > RELU) NORMALIZE(function, x, y);                                                                      \
+  else if (function == RELU) BY_FORM(residual, NORMALIZE(RELU, x, y))                                                  \
+  else BY_FORM(residual, NORMALIZE(NO_FUNCTION, x, y))
+  if (x.halves) { BY_FUNCTION(HALVES_OF(x), y) } else { BY_FUNCTION(FLOATS(x), FLOATS(y)) }
+#undef BY_FUNCTION
 #undef NORMALIZE
 }
 

@@ -96,7 +96,7 @@ public struct BatchNormMNIST: Sendable {
     return network
   }
 
-  private static let observedLayer = "sigmoid\(hiddenLayers)"
+  private static let observedLayer = "activated\(hiddenLayers)"
 
   private func model(_ hasBatchNorm: Bool, classCount: Int) -> Sequential {
     let small = Initializer.normal(deviation: deviation)
@@ -105,6 +105,7 @@ public struct BatchNormMNIST: Sendable {
       for number in 1...Self.hiddenLayers {
         Linear(Self.width, weight: small).named("linear\(number)")
         if hasBatchNorm { BatchNorm().named("norm\(number)") }
+        Identity().named("activated\(number)")
         Sigmoid().named("sigmoid\(number)")
       }
       Linear(classCount, weight: small).named("classifier")

@@ -15,21 +15,21 @@ package enum ChannelSums {
     withUnsafePointer(to: layout.normShape) { channel_moments($0, x.place, Int32(samples), sums) }
   }
 
-  /// dz = dy where y > 0 (everywhere if `y` is nil), and adds sum(dz) and sum(dz (x - mean)) of every channel to the
-  /// rows of `sums`.
+  /// dz = dy * f'(y), and adds sum(dz) and sum(dz (x - mean)) of every channel to the rows of `sums`.
   ///
   /// - Parameters:
   ///   - dy: rounded to bf16 first if x is 16-bit numbers.
-  ///   - y: the result of the rectifier that follows the normalization, if one does.
+  ///   - activated: the function f that follows the normalization, if one does, and its result y.
   ///   - mean: padded C.
   ///   - copy: where dz is written once more.
   package static func addGradientSums(
-    of dy: Stored, y: Stored?, x: Stored, mean: UnsafePointer<Float>, dz: Stored, copy: Stored? = nil,
-    _ layout: ActivationLayout, samples: Int, to sums: UnsafeMutablePointer<Double>
+    of dy: Stored, through activated: (function: Activation, y: Stored)?, x: Stored, mean: UnsafePointer<Float>,
+    dz: Stored, copy: Stored? = nil, _ layout: ActivationLayout, samples: Int, to sums: UnsafeMutablePointer<Double>
   ) {
     withUnsafePointer(to: layout.normShape) {
       channel_gradient_sums(
-        $0, dy.place, y.place, x.place, mean, dz.place, copy.place, Int32(samples), sums)
+        $0, (activated?.function).function, dy.place, (activated?.y).place, x.place, mean, dz.place, copy.place,
+        Int32(samples), sums)
     }
   }
 }
@@ -39,6 +39,7 @@ extension ActivationLayout {
     guard block == 8 || block == 16 else {
       invariantFailure("normalizations take blocks of 8 or 16 channels, not \(block)")
     }
-    return norm_shape(block: Int32(block), channels: Int32(paddedChannels), positions: Int32(positions))
+    return norm_shape(
+      block: Int32(block), channels: Int32(paddedChannels), used: Int32(shape.channels), positions: Int32(positions))
   }
 }

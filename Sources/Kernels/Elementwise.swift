@@ -54,18 +54,6 @@ package enum Elementwise {
     }
   }
 
-  /// y = max(x, 0). NaN stays NaN, so that a diverged run shows in the loss.
-  package static func rectify(_ x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, count: Int) {
-    for i in 0..<count { y[i] = x[i] <= 0 ? 0 : x[i] }
-  }
-
-  /// dz = dy where y > 0, else 0.
-  package static func rectifyGradient(
-    _ dy: UnsafePointer<Float>, where y: UnsafePointer<Float>, dz: UnsafeMutablePointer<Float>, count: Int
-  ) {
-    for i in 0..<count { dz[i] = y[i] <= 0 ? 0 : dy[i] }
-  }
-
   /// y = x + residual, rectified if asked for. NaN stays NaN.
   package static func sum(
     _ x: UnsafePointer<Float>, _ residual: UnsafePointer<Float>, rectify: Bool, y: UnsafeMutablePointer<Float>,

@@ -5,16 +5,16 @@ import Tensors
 ///
 /// If x is 16-bit numbers, results are rounded to bf16.
 package enum Normalize {
-  /// y = (x - mean) * scale + bias (+ residual), rectified if asked for. NaN stays NaN.
+  /// y = (x - mean) * scale + bias (+ residual), or a function of that; 0 where channels are padding. NaN stays NaN.
   ///
   /// The mean is subtracted first, so that a constant channel gives its bias exactly.
   package static func forward(
     _ x: Stored, mean: UnsafePointer<Float>, scale: UnsafePointer<Float>, bias: UnsafePointer<Float>, residual: Stored?,
-    rectify: Bool, y: Stored, _ layout: ActivationLayout, samples: Int
+    activation: Activation?, y: Stored, _ layout: ActivationLayout, samples: Int
   ) {
     withUnsafePointer(to: layout.normShape) {
       normalize_forward(
-        $0, x.place, mean, scale, bias, residual.place, rectify ? 1 : 0, y.place, Int32(samples))
+        $0, activation.function, x.place, mean, scale, bias, residual.place, y.place, Int32(samples))
     }
   }
 

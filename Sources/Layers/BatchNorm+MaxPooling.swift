@@ -13,14 +13,15 @@ final class BatchNormMaxPooling: BatchNormTransform, @unchecked Sendable {
 
   /// Whether a batch norm can do a pooling that follows it.
   static func joins(_ transform: BatchNormTransform, _ pooling: Pooling) -> Bool {
-    transform.inputs.count == 1 && transform.statistics != .frozen && !(transform is BatchNormMaxPooling)
+    transform.inputs.count == 1 && [nil, .relu].contains(transform.activation) && transform.statistics != .frozen
+      && !(transform is BatchNormMaxPooling)
       && pooling.geometry.kernelHeight * pooling.geometry.kernelWidth <= NormalizedMaxPooling.mostElements
   }
 
   init(_ transform: BatchNormTransform, _ pooling: Pooling) {
     self.pooling = pooling
     super.init(transform.name, transform.norm, transform.inputs[0], pooling.y)
-    rectifies = transform.rectifies
+    activation = transform.activation
   }
 
   override var kind: String { super.kind + " + MaxPooling \(pooling.size)" }
@@ -40,7 +41,7 @@ final class BatchNormMaxPooling: BatchNormTransform, @unchecked Sendable {
     for piece in slice.pieces {
       let k = coefficients(piece, slice)
       NormalizedMaxPooling.forward(
-        x + piece.start * xStride, mean: k.mean, scale: k.scale, bias: k.bias, rectify: rectifies,
+        x + piece.start * xStride, mean: k.mean, scale: k.scale, bias: k.bias, rectify: activation == .relu,
         y: y + piece.start * yStride, largest: largest.map { $0 + piece.start * yStride }, pooling.geometry,
         samples: piece.count)
     }

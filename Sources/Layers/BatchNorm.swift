@@ -147,11 +147,11 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
 
 /// Second half: the normalization forward, the sums of the gradient backward. Begins a segment.
 ///
-/// May also add a residual and rectify, in the same pass: y = relu((x - mean) * rstd * weight + bias + residual).
-class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Sendable {
+/// May also add a residual and apply a function, in the same pass: y = f((x - mean) * rstd * weight + bias + residual).
+class BatchNormTransform: ActivatingOperation, MeetingParticipant, @unchecked Sendable {
   let wiring: Wiring
   let norm: BatchNormState
-  var rectifies = false
+  var activation: Activation?
   var statistics: Statistics { norm.layer.statistics }
   let meetsForward = false
   var sumCount: Int { 2 * norm.channels }
@@ -164,9 +164,9 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
   var kind: String { "BatchNorm" + furtherTasks }
   /// The other half has them, if there is one: when it is gone back through, their gradients are known.
   var parameters: [Parameter] { statistics == .frozen ? norm.parameters : [] }
-  var isCheap: Bool { true }
+  var isCheap: Bool { activation.isCheap }
   func backwardReads(input: Int) -> Bool { input == 0 }
-  var backwardReadsOutput: Bool { rectifies }
+  var backwardReadsOutput: Bool { activation != nil }
   var backwardWorksInPlace: Bool { true }
   var flopsPerSample: Int { 3 * norm.layout.shape.count }
 
@@ -190,7 +190,7 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
       let start = piece.start * norm.layout.sampleStride
       Normalize.forward(
         x + start, mean: k.mean, scale: k.scale, bias: k.bias, residual: residual.map { $0 + start },
-        rectify: rectifies, y: y + start, norm.layout, samples: piece.count)
+        activation: activation, y: y + start, norm.layout, samples: piece.count)
     }
   }
 
@@ -199,14 +199,15 @@ class BatchNormTransform: RectifyingOperation, MeetingParticipant, @unchecked Se
     let dz = slice.storedInputGradient(self, 0) ?? Stored(slice.scratch(0))
     let x = slice.stored(inputs[0], forms.backwardInputs[0])
     let dy = slice.storedGradient(output, forms.outputGradient)
-    let y = rectifies ? slice.stored(output, forms.backwardOutput) : nil
+    let activated = activation.map { (function: $0, y: slice.stored(output, forms.backwardOutput)) }
     let dResidual = inputs.count > 1 ? slice.storedInputGradient(self, 1) : nil
     for piece in slice.pieces {
       let start = piece.start * norm.layout.sampleStride
       let sums = statistics == .frozen ? norm.clearedSums(ofWorker: slice.worker) : norm.gradientSums.row(piece)
       ChannelSums.addGradientSums(
-        of: dy + start, y: y.map { $0 + start }, x: x + start, mean: coefficients(piece, slice).mean, dz: dz + start,
-        copy: dResidual.map { $0 + start }, norm.layout, samples: piece.count, to: sums)
+        of: dy + start, through: activated.map { ($0, $1 + start) }, x: x + start,
+        mean: coefficients(piece, slice).mean, dz: dz + start, copy: dResidual.map { $0 + start }, norm.layout,
+        samples: piece.count, to: sums)
       if statistics == .frozen { addFrozenGradients(sums, piece, slice) }
     }
     if statistics == .frozen, let dz = dz.floats {

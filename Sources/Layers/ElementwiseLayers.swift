@@ -31,47 +31,45 @@ public struct Tanh: Layer {
 /// y = f(x), dx = dy * f'(x), the derivative in terms of y: [y > 0], y (1 - y), 1 - y^2.
 final class ElementwiseOperation: Operation, @unchecked Sendable {
   let wiring: Wiring
-  let function: ActivationKernel.Function
-  private let kernel: ActivationKernel
+  let function: Activation
 
-  init(_ name: String, _ function: ActivationKernel.Function, _ x: Value, _ y: Value) {
+  init(_ name: String, _ function: Activation, _ x: Value, _ y: Value) {
     self.function = function
-    kernel = ActivationKernel(function)
     wiring = Wiring(name, [x], y)
   }
 
-  var kind: String {
-    switch function {
+  var kind: String { function.name }
+  var isCheap: Bool { function.isCheap }
+  var backwardReadsOutput: Bool { true }
+  var backwardWorksInPlace: Bool { true }
+  var flopsPerSample: Int { output.shape.count }
+
+  private func elements(_ slice: Slice) -> Int { slice.count * output.layout.sampleStride }
+
+  func forward(_ slice: Slice) {
+    function.forward(slice[inputs[0]], y: slice[output], count: elements(slice))
+    if function == .sigmoid { Elementwise.clearPadding(slice[output], output.layout, samples: slice.count) }
+  }
+
+  func backward(_ slice: Slice) {
+    guard let dx = slice.inputGradient(self, 0) else { return }
+    function.backward(slice.gradient(output), y: slice[output], dx: dx, count: elements(slice))
+  }
+}
+
+extension Activation {
+  var name: String {
+    switch self {
     case .relu: "ReLU"
     case .sigmoid: "Sigmoid"
     case .tanh: "Tanh"
     }
   }
-  var isCheap: Bool { function == .relu }
-  var backwardReadsOutput: Bool { true }
-  var backwardWorksInPlace: Bool { true }
-  var flopsPerSample: Int { output.shape.count }
 
-  func forward(_ slice: Slice) {
-    let (x, y) = (slice[inputs[0]], slice[output])
-    slice.forEachCall(whole: takesAnyCount) { start, count in
-      let start = start * stride
-      kernel.forward(x + start, y: y + start, count: count * stride, slice.kernels)
-    }
-    if function == .sigmoid { Elementwise.clearPadding(y, output.layout, samples: slice.count) }
-  }
+  /// Whether computing it again costs less than keeping it.
+  var isCheap: Bool { self == .relu }
+}
 
-  func backward(_ slice: Slice) {
-    guard let dx = slice.inputGradient(self, 0) else { return }
-    let (y, dy) = (slice[output], slice.gradient(output))
-    slice.forEachCall(whole: takesAnyCount) { start, count in
-      let start = start * stride
-      kernel.backward(dy + start, y: y + start, dx: dx + start, count: count * stride, slice.kernels)
-    }
-  }
-
-  private var stride: Int { output.layout.sampleStride }
-  /// Whether samples are whole vectors. What is left of vectors must fall on the same elements whoever computes them; but every
-  /// call costs half a microsecond.
-  private var takesAnyCount: Bool { stride % InstructionSet.channelBlock == 0 }
+extension Activation? {
+  var isCheap: Bool { self?.isCheap ?? true }
 }

@@ -33,10 +33,10 @@ public struct GroupNorm: Layer {
   }
 }
 
-/// May also add a residual and rectify, in the same pass: y = relu((x - mean) * rstd * weight + bias + residual).
-final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
+/// May also add a residual and apply a function, in the same pass: y = f((x - mean) * rstd * weight + bias + residual).
+final class GroupNormOperation: ActivatingOperation, @unchecked Sendable {
   let wiring: Wiring
-  var rectifies = false
+  var activation: Activation?
   private let layer: GroupNorm
   private let affine: (weight: Parameter, bias: Parameter)?
   private var memories: [GroupNormMemory] = []
@@ -49,9 +49,9 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
 
   var kind: String { "GroupNorm" + furtherTasks }
   var parameters: [Parameter] { affine.map { [$0.weight, $0.bias] } ?? [] }
-  var isCheap: Bool { true }
+  var isCheap: Bool { activation.isCheap }
   func backwardReads(input: Int) -> Bool { input == 0 }
-  var backwardReadsOutput: Bool { rectifies }
+  var backwardReadsOutput: Bool { activation != nil }
   var flopsPerSample: Int { 6 * layout.shape.count }
 
   private var layout: ActivationLayout { output.layout }
@@ -83,7 +83,7 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
       setForward(memory, slice, sample: slice.localStart + row)
       Normalize.forward(
         x + start, mean: memory.mean, scale: memory.scale, bias: memory.bias, residual: residual.map { $0 + start },
-        rectify: rectifies, y: y + start, layout, samples: 1)
+        activation: activation, y: y + start, layout, samples: 1)
     }
   }
 
@@ -121,7 +121,7 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
   func backward(_ slice: Slice) {
     let memory = memories[slice.worker]
     let (x, dy) = (Stored(slice[inputs[0]]), slice.gradient(output))
-    let y = rectifies ? Stored(slice[output]) : nil
+    let activated = activation.map { (function: $0, y: Stored(slice[output])) }
     let dx = slice.inputGradient(self, 0) ?? slice.scratch(0)
     let dResidual = inputs.count > 1 ? slice.inputGradient(self, 1).map { Stored($0) } : nil
     for piece in slice.pieces {
@@ -131,8 +131,8 @@ final class GroupNormOperation: RectifyingOperation, @unchecked Sendable {
         setForward(memory, slice, sample: sample)
         memory.sums.update(repeating: 0, count: 2 * layout.paddedChannels)
         ChannelSums.addGradientSums(
-          of: Stored(dy + start), y: y.map { $0 + start }, x: x + start, mean: memory.mean, dz: Stored(dx + start),
-          copy: dResidual.map { $0 + start }, layout, samples: 1, to: memory.sums)
+          of: Stored(dy + start), through: activated.map { ($0, $1 + start) }, x: x + start, mean: memory.mean,
+          dz: Stored(dx + start), copy: dResidual.map { $0 + start }, layout, samples: 1, to: memory.sums)
         setBackward(memory, slice, sample: sample)
         Normalize.backward(
           Stored(dx + start), x: x + start, mean: memory.mean, scale: memory.scale, shift: memory.shift,

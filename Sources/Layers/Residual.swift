@@ -61,7 +61,7 @@ final class SumOperation: Operation, @unchecked Sendable {
     for index in 0..<2 {
       guard let dx = slice.inputGradient(self, index) else { continue }
       if rectifies {
-        Elementwise.rectifyGradient(slice.gradient(output), where: slice[output], dz: dx, count: elements(slice))
+        Activation.relu.backward(slice.gradient(output), y: slice[output], dx: dx, count: elements(slice))
       } else {
         dx.update(from: slice.gradient(output), count: elements(slice))
       }

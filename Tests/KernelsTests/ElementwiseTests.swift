@@ -66,24 +66,6 @@ import Testing
     #expect(isRectified && isSum)
   }
 
-  @Test func rectifierGradient() {
-    let dy = buffer([1, 2, 3, 4, 5])
-    let y = buffer([1, 0, -0.0, .nan, .leastNonzeroMagnitude])
-    let dz = buffer([9, 9, 9, 9, 9])
-    Elementwise.rectifyGradient(dy.start, where: y.start, dz: dz.start, count: 5)
-    #expect(Array(dz.elements) == [1, 0, 0, 4, 5])
-  }
-
-  /// ReLU as a layer of its own, which oneDNN computes, keeps NaN too.
-  @Test func reluKeepsNaN() {
-    let x = buffer(LayerRun.random(33, number: 0))
-    x.start[20] = .nan
-    let y = buffer([Float](repeating: 0, count: 33))
-    ActivationKernel(.relu).forward(x.start, y: y.start, count: 33, KernelContext())
-    let isRight = (0..<33).allSatisfy { $0 == 20 ? y.start[$0].isNaN : y.start[$0] == max(x.start[$0], 0) }
-    #expect(isRight)
-  }
-
   @Test func rowsAndMasks() {
     let y = buffer([Float](repeating: 1, count: 6))
     let row = buffer([10, 20, 30])

@@ -26,25 +26,30 @@ import Testing
     element / layout.positions % layout.shape.channels
   }
 
-  @Test(arguments: layouts, [(false, false), (false, true), (true, false), (true, true)])
-  func forward(layout: ActivationLayout, tasks: (hasResidual: Bool, rectifies: Bool)) {
+  @Test(arguments: layouts, [nil] + Activation.all)
+  func forward(layout: ActivationLayout, activation: Activation?) {
     let count = count(layout)
     let (x, residual) = (LayerRun.random(count, number: 0), LayerRun.random(count, number: 1))
     let (mean, scale, bias) = (coefficients(layout, 2), coefficients(layout, 3), coefficients(layout, 4))
     let (packedX, packedResidual) = (BlockedArray(x, layout), BlockedArray(residual, layout))
-    let y = BlockedArray([Float](repeating: .nan, count: count), layout)
-    Normalize.forward(
-      Stored(packedX.start), mean: mean.start, scale: scale.start, bias: bias.start,
-      residual: tasks.hasResidual ? Stored(packedResidual.start) : nil, rectify: tasks.rectifies, y: Stored(y.start),
-      layout, samples: samples)
-    let expected = (0..<count).map { i in
-      let c = channel(i, layout)
-      let z =
-        (Double(x[i]) - Double(mean.start[c])) * Double(scale.start[c]) + Double(bias.start[c])
-        + (tasks.hasResidual ? Double(residual[i]) : 0)
-      return Float(tasks.rectifies ? max(z, 0) : z)
+    for hasResidual in [false, true] {
+      let y = BlockedArray([Float](repeating: .nan, count: count), layout, padding: .nan)
+      Normalize.forward(
+        Stored(packedX.start), mean: mean.start, scale: scale.start, bias: bias.start,
+        residual: hasResidual ? Stored(packedResidual.start) : nil, activation: activation, y: Stored(y.start),
+        layout, samples: samples)
+      let expected = (0..<count).map { i in
+        let c = channel(i, layout)
+        let z =
+          (Double(x[i]) - Double(mean.start[c])) * Double(scale.start[c]) + Double(bias.start[c])
+          + (hasResidual ? Double(residual[i]) : 0)
+        return Float(activation?.value(z) ?? z)
+      }
+      #expect(relativeError(y.plain, expected) < 2e-7)
+      // Where channels are padding: no function of 0 but 0.
+      let isClear = y.buffer.elements.count { $0 == 0 } >= samples * (layout.sampleStride - layout.shape.count)
+      #expect(isClear)
     }
-    #expect(relativeError(y.plain, expected) < 2e-7)
   }
 
   /// dx = scale * (dz - meanGradient - (x - mean) * slope), also in place.
@@ -85,7 +90,7 @@ import Testing
     mean.elements.update(repeating: 12345.678)
     let y = BlockedArray([Float](repeating: .nan, count: count), layout)
     Normalize.forward(
-      Stored(x.start), mean: mean.start, scale: scale.start, bias: bias.start, residual: nil, rectify: false,
+      Stored(x.start), mean: mean.start, scale: scale.start, bias: bias.start, residual: nil, activation: nil,
       y: Stored(y.start), layout, samples: samples)
     let isBias = y.plain == (0..<count).map { bias.start[channel($0, layout)] }
     #expect(isBias)
@@ -105,7 +110,7 @@ import Testing
       let y = BlockedArray([Float](repeating: 0, count: count), layout)
       Normalize.forward(
         Stored(packed.start), mean: zero.start, scale: one.start, bias: zero.start,
-        residual: residual.map { Stored($0.start) }, rectify: true, y: Stored(y.start), layout, samples: samples)
+        residual: residual.map { Stored($0.start) }, activation: .relu, y: Stored(y.start), layout, samples: samples)
       let plain = y.plain
       let isRight = plain.indices.allSatisfy { $0 == 17 ? plain[$0].isNaN : plain[$0] == max(x[$0], 0) }
       #expect(isRight)

@@ -68,14 +68,15 @@ import Testing
       let (dNormalized, dz) = (random(input, 7), random(input, 8))
       let sums = AlignedBuffer<Double>(count: 2 * input.paddedChannels)
       Normalize.forward(
-        Stored(x.start), mean: mean.start, scale: scale.start, bias: bias.start, residual: nil, rectify: rectifies,
+        Stored(x.start), mean: mean.start, scale: scale.start, bias: bias.start, residual: nil,
+        activation: rectifies ? .relu : nil,
         y: Stored(normalized.start), input, samples: samples)
       MaxPoolingKernel.forward(normalized.start, y: y.start, geometry, samples: samples)
       MaxPoolingKernel.backward(
         dy.start, x: normalized.start, y: y.start, dx: dNormalized.start, geometry, samples: samples)
       if inHalves { _ = rounded(dNormalized) }
       ChannelSums.addGradientSums(
-        of: Stored(dNormalized.start), y: rectifies ? Stored(normalized.start) : nil, x: Stored(x.start),
+        of: Stored(dNormalized.start), through: rectifies ? (.relu, Stored(normalized.start)) : nil, x: Stored(x.start),
         mean: mean.start, dz: Stored(dz.start), input, samples: samples, to: sums.start)
 
       let (fusedY, fusedDz) = (random(output, 9), random(input, 10))

@@ -80,8 +80,9 @@ import Testing
     #expect(isKept)
   }
 
-  @Test(arguments: cases) func gradientSums(block: Int, positions: Int) {
-    let task = Case(block: block, positions: positions)
+  @Test(arguments: cases, [Activation.relu, .sigmoid])
+  func gradientSums(size: (block: Int, positions: Int), activation: Activation) {
+    let task = Case(block: size.block, positions: size.positions)
     let (y, x, mean) = (task.numbers(1), task.numbers(2), task.numbers(3))
     for yForm in Numbers.Form.allCases {
       for copyForm in Numbers.Form.allCases {
@@ -89,7 +90,7 @@ import Testing
           let (dz, copy) = (task.numbers(4), task.numbers(5))
           let sums = AlignedBuffer<Double>(count: 2 * task.layout.paddedChannels)
           ChannelSums.addGradientSums(
-            of: dy, y: y.stored(forms.y), x: x.stored(forms.x)!, mean: mean.floats.start,
+            of: dy, through: y.stored(forms.y).map { (activation, $0) }, x: x.stored(forms.x)!, mean: mean.floats.start,
             dz: dz.stored(forms.x)!, copy: copy.stored(forms.copy), task.layout, samples: task.samples, to: sums.start)
           return withExtendedLifetime(sums) {
             [dz.found(forms.x), copy.found(forms.copy), sums.elements.map { Float($0) }]
@@ -97,7 +98,14 @@ import Testing
         }
         let plainCopy: Numbers.Form = copyForm == .absent ? .absent : .floats
         let (exact, rounded) = (task.numbers(0, rounded: false), task.numbers(0))
-        let expected = run(rounded.stored(.floats)!, (.floats, yForm == .absent ? .absent : .floats, plainCopy))
+        // What has passed the function is rounded again.
+        let passed = task.numbers(0)
+        if yForm != .absent {
+          activation.backward(
+            passed.floats.start, y: y.floats.start, dx: passed.floats.start, count: passed.floats.count)
+          BFloat16.round(passed.floats.start, to: passed.floats.start, count: passed.floats.count)
+        }
+        let expected = run(passed.stored(.floats)!, (.floats, .absent, plainCopy))
         for dy in [exact.stored(.floats)!, rounded.stored(.halves)!] {
           let isSame = run(dy, (.halves, yForm, copyForm)) == expected
           #expect(isSame, "y \(yForm), copy \(copyForm)")
@@ -106,7 +114,8 @@ import Testing
     }
   }
 
-  @Test(arguments: cases, [false, true]) func normalization(size: (block: Int, positions: Int), rectifies: Bool) {
+  @Test(arguments: cases, [nil, Activation.relu, .tanh])
+  func normalization(size: (block: Int, positions: Int), activation: Activation?) {
     let task = Case(block: size.block, positions: size.positions)
     let (x, residual) = (task.numbers(0), task.numbers(1))
     let coefficients = (2...4).map { task.numbers($0, rounded: false) }
@@ -116,7 +125,7 @@ import Testing
           let y = task.numbers(5)
           Normalize.forward(
             x.stored(xForm)!, mean: coefficients[0].floats.start, scale: coefficients[1].floats.start,
-            bias: coefficients[2].floats.start, residual: residual.stored(residualForm), rectify: rectifies,
+            bias: coefficients[2].floats.start, residual: residual.stored(residualForm), activation: activation,
             y: Stored(y.floats.start, halves: keeps ? y.halves.start : nil), task.layout, samples: task.samples)
           return y
         }

@@ -18,7 +18,7 @@ import Testing
     }
     expectOneAddition(layout) {
       ChannelSums.addGradientSums(
-        of: Stored(dy.start), y: nil, x: Stored(x.start), mean: mean.start, dz: Stored(dz.start), layout,
+        of: Stored(dy.start), through: nil, x: Stored(x.start), mean: mean.start, dz: Stored(dz.start), layout,
         samples: samples, to: $0)
     }
     let window = PoolingGeometry(input: layout, output: layout, kernelHeight: 1, kernelWidth: 1, stride: 1, padding: 0)

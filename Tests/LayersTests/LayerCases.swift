@@ -90,6 +90,16 @@ enum LayerCases {
       ReLU()
       MaxPooling(3, stride: 2, padding: 1)
     },
+    "batch norm, max pooling, sigmoid": Sequential {
+      BatchNorm()
+      MaxPooling(3, stride: 2, padding: 1)
+      Sigmoid()
+    },
+    "identity": Sequential {
+      BatchNorm()
+      Identity()
+      Sigmoid()
+    },
     "average pooling": AveragePooling(3, stride: 2, padding: 1),
     "average pooling without padding": AveragePooling(3, stride: 2, padding: 1, countsPadding: false),
     "global pooling": GlobalAveragePooling(),

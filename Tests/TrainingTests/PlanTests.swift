@@ -50,6 +50,37 @@ import Training
     #expect(plan.segments.count == 1)
   }
 
+  /// A function is applied in a normalization's pass, unless a maximum is taken between them, or something marks the place.
+  @Test func functionsFuse() throws {
+    let model = Sequential {
+      Convolution(4, kernel: 3, padding: 1)
+      BatchNorm()
+      MaxPooling(2)
+      Sigmoid()
+      Convolution(4, kernel: 3, padding: 1)
+      BatchNorm()
+      Sigmoid()
+      MaxPooling(2)
+      BatchNorm()
+      Identity()
+      Tanh()
+      Flatten()
+      Linear(5)
+      BatchNorm()
+      Sigmoid()
+      Linear(5)
+      GroupNorm(1)
+      Tanh()
+      Linear(2)
+    }
+    let network = try Network(model, input: SampleShape(channels: 3, height: 6, width: 4), classCount: 2)
+    let expected = [
+      "BatchNorm + MaxPooling 2x2", "Sigmoid", "BatchNorm + Sigmoid", "MaxPooling 2x2", "BatchNorm", "Identity", "Tanh",
+      "BatchNorm + Sigmoid", "GroupNorm + Tanh",
+    ]
+    #expect(network.operations.map(\.kind).filter { expected.contains($0) } == expected)
+  }
+
   /// At most 32 groups, of four channels or more.
   @Test func groupsOfChannels() {
     let groups = [3, 5, 16, 32, 64, 100, 128, 512].map(ModelOptions.Normalization.groups)

@@ -261,14 +261,27 @@ void max_pooling_forward(const pooling_shape *shape, const float *x, float *y, i
 void max_pooling_backward(
     const pooling_shape *shape, const float *x, const float *y, const float *dy, float *dx, int samples);
 
+// MARK: - Activation functions
+
+/// max(x, 0), 1 / (1 + exp(-x)), tanh(x); of numbers that are not, they are not.
+typedef enum { NO_FUNCTION, RELU, SIGMOID, TANH } activation_function;
+
+/// y = f(x)
+void activation_forward(int block, activation_function function, const float *x, float *y, ptrdiff_t count);
+
+/// dx = dy * f'(y), the derivative in terms of the result: [y > 0], y (1 - y), 1 - y^2. dx may be dy.
+void activation_backward(
+    int block, activation_function function, const float *dy, const float *y, float *dx, ptrdiff_t count);
+
 // MARK: - Normalization
 
 /// Coefficients are [C].
 typedef struct {
   /// b, 8 or 16.
   int block;
-  /// C, whole blocks.
+  /// C, whole blocks, and those of them that are not padding.
   int channels;
+  int used;
   /// P, pixels.
   int positions;
 } norm_shape;
@@ -284,17 +297,17 @@ typedef struct {
 /// the right-hand sides in Double. Source: Chan, Golub, LeVeque 1983, doi:10.1080/00031305.1983.10483115, section 3.
 void channel_moments(const norm_shape *shape, activation x, int samples, double *sums);
 
-/// dz = dy where y > 0 (everywhere if y is null), and adds sum(dz) and sum(dz (x - mean)) of every channel to the two rows
+/// dz = dy * f'(y), f' of the function that follows (1 if y is null), and adds sum(dz) and sum(dz (x - mean)) of every channel to the two rows
 /// of `sums`. dz may be dy; dz_again is a second copy of it, unless it is null. If x is halves, dy is rounded to bf16 first.
 void channel_gradient_sums(
-    const norm_shape *shape, activation dy, activation y, activation x, const float *mean, activation dz,
-    activation dz_again, int samples, double *sums);
+    const norm_shape *shape, activation_function function, activation dy, activation y, activation x,
+    const float *mean, activation dz, activation dz_again, int samples, double *sums);
 
-/// y = (x - mean) * scale + bias (+ residual, unless that is null), and max(y, 0) if it rectifies. If x is halves, y is
+/// y = f((x - mean) * scale + bias (+ residual, unless that is null)), and 0 where channels are padding. If x is halves, y is
 /// rounded to bf16; if x is Floats, so is y.
 void normalize_forward(
-    const norm_shape *shape, activation x, const float *mean, const float *scale, const float *bias,
-    activation residual, int rectifies, activation y, int samples);
+    const norm_shape *shape, activation_function function, activation x, const float *mean, const float *scale,
+    const float *bias, activation residual, activation y, int samples);
 
 /// dx = scale * (dz - shift - (x - mean) * slope) if it scales last, else scale * dz - shift - (x - mean) * slope. dx may be
 /// dz. x and dz are both Floats, or both halves; then dx is rounded to bf16, as Floats or halves.
