@@ -6,6 +6,33 @@ FUNCTION void NAME(add)(const float *a, const float *b, float *sum, long count) 
   for (; i < count; i++) sum[i] = a[i] + b[i];
 }
 
+// A few columns at a time, so that additions do not wait for each other.
+#define ADD_ROWS(width)                                                                                                \
+  for (; i + (width) * LANES <= columns; i += (width) * LANES) {                                                       \
+    VEC totals[width] = {{0}};                                                                                         \
+    for (long row = 0; row < rows; row++)                                                                              \
+      UNROLL for (int j = 0; j < (width); j++) {                                                                       \
+        const long at = row * stride + i + j * LANES;                                                                  \
+        totals[j] += factors ? LOAD(x + at) * LOAD(factors + at) : LOAD(x + at);                                       \
+      }                                                                                                                \
+    UNROLL for (int j = 0; j < (width); j++)                                                                           \
+      STORE(sums + i + j * LANES, adds ? LOAD(sums + i + j * LANES) + totals[j] : totals[j]);                          \
+  }
+
+FUNCTION void NAME(sum_rows)(
+    const float *x, const float *factors, long rows, long stride, float *sums, long columns, int adds) {
+  long i = 0;
+  ADD_ROWS(4)
+  ADD_ROWS(1)
+  for (; i < columns; i++) {
+    float total = 0;
+    for (long row = 0; row < rows; row++) total += x[row * stride + i] * (factors ? factors[row * stride + i] : 1);
+    sums[i] = adds ? sums[i] + total : total;
+  }
+}
+
+#undef ADD_ROWS
+
 // In two statements, so that the product is rounded: pixels are the same with and without fused instructions.
 FUNCTION void NAME(byte_line)(const uint8_t *x, float *y, long count, float scale, float offset) {
   long i = 0;

@@ -2,14 +2,14 @@
 
 #define MAGIC 0x1.8p23f
 
-// exp(x) - 1, exact near 0, for x up to 88: with n the integer nearest to x / ln 2 and r = x - n ln 2,
+// exp(x) - less, for x up to 88, exact near 0 if that is 1: with n the integer nearest to x / ln 2 and r = x - n ln 2,
 //
-//     exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1),   |r| <= ln(2) / 2,
+//     exp(x) - less = 2^n (exp(r) - 1) + (2^n - less),   |r| <= ln(2) / 2,
 //
 // where Taylor's series of degree 7 errs by less than a tenth of a unit of the last place. Added to 1.5 * 2^23, a number is
 // rounded to an integer, found in its last bits.
-INLINE VEC NAME(exponential_less_1)(VEC x) {
-  // Below -87 it is -1; comparisons keep NaN.
+INLINE VEC NAME(exponential)(VEC x, float less) {
+  // Below -87 it is 0, less that; comparisons keep NaN.
   x = SELECT(x < -87, (VEC){0} - 87, x);
   x = SELECT(x > 88, (VEC){0} + 88, x);
   const VEC shifted = x * 0x1.715476p0f + MAGIC, n = shifted - MAGIC;
@@ -22,14 +22,14 @@ INLINE VEC NAME(exponential_less_1)(VEC x) {
   series = series * r + .5f;
   series = series * (r * r) + r;
   const VEC power = (VEC)(((MASK)shifted << 23) + (127 << 23));
-  return series * power + (power - 1);
+  return series * power + (power - less);
 }
 
 #undef MAGIC
 
 INLINE VEC NAME(activated)(activation_function function, VEC x) {
   if (function == RELU) return RECTIFIED(x);
-  const VEC e = NAME(exponential_less_1)(function == TANH ? 2 * x : -x);
+  const VEC e = NAME(exponential)(function == TANH ? 2 * x : -x, 1);
   return function == TANH ? e / (2 + e) : 1 / (2 + e);
 }
 
@@ -77,3 +77,15 @@ FUNCTION void NAME(activate_backward)(
 }
 
 #undef BY_FUNCTION
+
+FUNCTION double NAME(exponentials)(const float *x, float largest, float *y, long count) {
+  DOUBLES sums = {0};
+  for (long i = 0; i < count; i += LANES) {
+    const VEC e = NAME(exponential)(NAME(load_first)(x + i, count - i) - largest, 0);
+    sums += WIDEN(SELECT(NUMBERS < (int)(count - i), e, (VEC){0}));
+    if (y) NAME(store_first)(e, y + i, count - i);
+  }
+  double sum = 0;
+  for (int lane = 0; lane < LANES; lane++) sum += sums[lane];
+  return sum;
+}

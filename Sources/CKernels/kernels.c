@@ -85,6 +85,12 @@ void add_floats(int block, const float *a, const float *b, float *sum, ptrdiff_t
   CHOOSE(add, block)(a, b, sum, count);
 }
 
+void sum_rows(
+    int block, const float *x, const float *factors, ptrdiff_t rows, ptrdiff_t stride, float *sums, ptrdiff_t columns,
+    int adds) {
+  CHOOSE(sum_rows, block)(x, factors, rows, stride, sums, columns, adds);
+}
+
 void add_rows(const double *rows, ptrdiff_t width, const ptrdiff_t *merges, ptrdiff_t count, double *sums) {
   if (count > 0) CHOOSE(add_up, WIDEST_BLOCK)(rows, width, merges, count, sums);
 }
@@ -180,6 +186,10 @@ void activation_forward(
 void activation_backward(
     int block, activation_function function, const float *dy, const float *y, float *dx, ptrdiff_t count) {
   CHOOSE(activate_backward, block)(function, dy, y, dx, count);
+}
+
+double exponentials(int block, const float *x, float largest, float *y, ptrdiff_t count) {
+  return CHOOSE(exponentials, block)(x, largest, y, count);
 }
 
 void max_pooling_forward(const pooling_shape *shape, const float *x, float *y, int samples) {

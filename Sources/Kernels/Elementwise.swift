@@ -81,27 +81,7 @@ package enum Elementwise {
     _ x: UnsafePointer<Float>, times factors: UnsafePointer<Float>? = nil, rows: Int, stride: Int,
     to sums: UnsafeMutablePointer<Float>, count: Int, adds: Bool
   ) {
-    func put<V: SIMD>(_ column: Int, _: V.Type) where V.Scalar == Float {
-      var total = V.zero
-      for row in 0..<rows {
-        let place = row * stride + column
-        let x = UnsafeRawPointer(x + place).loadUnaligned(as: V.self)
-        total += factors.map { x * UnsafeRawPointer($0 + place).loadUnaligned(as: V.self) } ?? x
-      }
-      let sum = UnsafeMutableRawPointer(sums + column)
-      sum.storeBytes(of: adds ? sum.loadUnaligned(as: V.self) + total : total, as: V.self)
-    }
-    var column = 0
-    while column + 16 <= count {
-      put(column, SIMD16<Float>.self)
-      column += 16
-    }
-    while column < count {
-      var total: Float = 0
-      for row in 0..<rows { total += x[row * stride + column] * (factors?[row * stride + column] ?? 1) }
-      sums[column] = adds ? sums[column] + total : total
-      column += 1
-    }
+    sum_rows(Int32(InstructionSet.channelBlock), x, factors, rows, stride, sums, count, adds ? 1 : 0)
   }
 
   /// Whether an element is infinite or not a number.

@@ -1,3 +1,4 @@
+import CKernels
 import Foundation
 import Tensors
 
@@ -18,26 +19,16 @@ package enum SoftmaxCrossEntropy {
   ) -> (loss: Double, correct: Int) {
     var loss = 0.0
     var correct = 0
+    let smooth = Double(smoothing)
     for row in 0..<rows {
       let x = x + row * stride
       let label = Int(labels[row])
-      var best = 0
-      var logitSum = 0.0
-      for k in 0..<classes {
-        if x[k] > x[best] { best = k }
-        logitSum += Double(x[k])
-      }
-      let largest = x[best]
       let dx = dx.map { $0 + row * stride }
-      var sum = 0.0
-      for k in 0..<classes {
-        let numerator = exp(x[k] - largest)
-        sum += Double(numerator)
-        dx?[k] = numerator
-      }
-      let logSum = log(sum) + Double(largest)
-      let smooth = Double(smoothing)
-      loss += logSum - (1 - smooth) * Double(x[label]) - smooth / Double(classes) * logitSum
+      let best = (1..<classes).reduce(0) { x[$1] > x[$0] ? $1 : $0 }
+      let sum = exponentials(Int32(InstructionSet.channelBlock), x, x[best], dx, classes)
+      let logSum = log(sum) + Double(x[best])
+      loss += logSum - (1 - smooth) * Double(x[label])
+      if smooth > 0 { loss -= smooth / Double(classes) * (0..<classes).reduce(0) { $0 + Double(x[$1]) } }
       correct += best == label ? 1 : 0
       guard let dx else { continue }
       let inverse = Float(1 / sum)

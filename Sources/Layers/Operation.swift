@@ -94,16 +94,19 @@ extension Operation {
 }
 
 /// An operation's place in the network.
-package final class Wiring: @unchecked Sendable {  // Written only while a network is compiled, by one thread.
+///
+/// Sendable: written only while a network is compiled, by one thread. Where small steps read a variable hundreds of times,
+/// checks that nobody writes it meanwhile would cost a hundredth of them.
+package final class Wiring: @unchecked Sendable {
   /// The layer's name.
   package let name: String
-  package fileprivate(set) var inputs: [Value]
-  package var output: Value
+  @exclusivity(unchecked) package fileprivate(set) var inputs: [Value]
+  @exclusivity(unchecked) package var output: Value
   /// Whether the gradient of each input is wanted.
-  package var needsInputGradient: [Bool]
+  @exclusivity(unchecked) package var needsInputGradient: [Bool]
   /// Whether another operation has written an input's gradient before.
-  package var addsToInputGradient: [Bool]
-  package var forms: StorageForms
+  @exclusivity(unchecked) package var addsToInputGradient: [Bool]
+  @exclusivity(unchecked) package var forms: StorageForms
 
   package init(_ name: String, _ inputs: [Value], _ output: Value) {
     self.name = name

@@ -54,7 +54,7 @@ package final class Parameter: @unchecked Sendable {  // Written only while a ne
   /// How the elements lie in memory.
   package var layout: WeightLayout
   /// Where the elements lie in the flat array.
-  package private(set) var range = 0..<0
+  @exclusivity(unchecked) package private(set) var range = 0..<0
 
   init(name: String, number: Int, shape: [Int], role: Role, initializer: Initializer) {
     self.name = name

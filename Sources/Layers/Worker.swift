@@ -13,7 +13,8 @@ package enum Mode: Sendable {
 
 /// A computing thread: the shards it owns of the current batch, and its memory.
 ///
-/// Sendable: belongs to one thread of the team while a step runs, and to the team's caller in between.
+/// Sendable: belongs to one thread of the team while a step runs, and to the team's caller in between; so nobody writes a
+/// variable while another reads it, and the most read ones go unchecked.
 package final class Worker: @unchecked Sendable {
   /// This worker's number within its rank.
   package let index: Int
@@ -26,8 +27,8 @@ package final class Worker: @unchecked Sendable {
   // MARK: - The current batch
 
   /// The worker's way through it.
-  package var route: Route!
-  package var mode = Mode.training
+  @exclusivity(unchecked) package var route: Route!
+  @exclusivity(unchecked) package var mode = Mode.training
   /// The running number of the optimizer's step, from 0: the key of dropout's masks.
   package var step = 0
   /// The running number of its passes through segments; workers that are in the same pass may take over slices.
@@ -40,17 +41,17 @@ package final class Worker: @unchecked Sendable {
   /// Where operations read and write in slices of this rank's workers, by the index of the slice's owner.
   package let places: [ActivationPlaces]
   /// The labels of this worker's samples.
-  package var labels: UnsafeMutablePointer<Int32>!
+  @exclusivity(unchecked) package var labels: UnsafeMutablePointer<Int32>!
   /// Where operations put input gradients that must be added to others, one area per input.
-  package var gradientScratch: [UnsafeMutablePointer<Float>] = []
+  @exclusivity(unchecked) package var gradientScratch: [UnsafeMutablePointer<Float>] = []
   /// The rank's parameters as operations see them, in the layout of the kernels.
-  package var parameters: UnsafePointer<Float>
+  @exclusivity(unchecked) package var parameters: UnsafePointer<Float>
   /// What backward passes derive from them, the worker's own or shared by the rank's.
   package let backwardWeights: UnsafeMutablePointer<Float>
   /// The stack on which the shards' parameter gradients of the current segment are added up; addressed like `parameters`.
-  package var gradientSlots: UnsafePointer<UnsafeMutablePointer<Float>>!
+  @exclusivity(unchecked) package var gradientSlots: UnsafePointer<UnsafeMutablePointer<Float>>!
   /// The worker's shards, and their places on it.
-  package var shardPlaces = UnsafeBufferPointer<Route.ShardPlace>(start: nil, count: 0)
+  @exclusivity(unchecked) package var shardPlaces = UnsafeBufferPointer<Route.ShardPlace>(start: nil, count: 0)
 
   package init(
     index: Int, grid: WorkerGrid, communicator: any Communicator, barrier: Barrier, seed: UInt64,
@@ -74,8 +75,8 @@ package final class Worker: @unchecked Sendable {
 
   /// Whether others must meet this worker before they read what it has written: the rank's other workers, or those of the
   /// machine's other ranks.
-  private var hasNews = false
-  package private(set) var hasNewsForMachine = false
+  @exclusivity(unchecked) private var hasNews = false
+  @exclusivity(unchecked) package private(set) var hasNewsForMachine = false
 
   /// Says that it has written what others will read.
   package func announce() { (hasNews, hasNewsForMachine) = (true, true) }

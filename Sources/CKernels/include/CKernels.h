@@ -58,6 +58,12 @@ float fused_multiply_adds(int block, long count);
 /// sum = a + b; sum may be a or b.
 void add_floats(int block, const float *a, const float *b, float *sum, ptrdiff_t count);
 
+/// sums = the sum of rows of x, each times the factors' row unless that is null, or sums += it if it `adds`. Rows are
+/// `stride` apart, also of the factors.
+void sum_rows(
+    int block, const float *x, const float *factors, ptrdiff_t rows, ptrdiff_t stride, float *sums, ptrdiff_t columns,
+    int adds);
+
 /// Adds up `count` rows of `width` numbers on a stack: each row is placed on top, and as many times as `merges` says for it
 /// the topmost sum is then added to the one below. What remains, from the bottom, are the rows of `sums`.
 ///
@@ -272,6 +278,9 @@ void activation_forward(int block, activation_function function, const float *x,
 /// dx = dy * f'(y), the derivative in terms of the result: [y > 0], y (1 - y), 1 - y^2. dx may be dy.
 void activation_backward(
     int block, activation_function function, const float *dy, const float *y, float *dx, ptrdiff_t count);
+
+/// y = exp(x - largest), unless that is null; returns the sum. No x is larger than `largest`.
+double exponentials(int block, const float *x, float largest, float *y, ptrdiff_t count);
 
 // MARK: - Normalization
 
