@@ -37,7 +37,7 @@
 // The longest run of pixels that one Float accumulator takes before it is flushed to Double.
 enum { RUN = 256 };
 
-// How pixels lie that a block of channels is summed over. Vectors are one image, whose pixels are the samples.
+// How the pixels of a block of channels lie. Vectors are one image, whose pixels are the samples.
 typedef struct {
   long images;
   /// Of an image, and the distance from one to the next.

@@ -10,17 +10,18 @@ package enum Activation: Sendable {
 
   /// y = f(x), for `count` elements. y may be x.
   package func forward(_ x: UnsafePointer<Float>, y: UnsafeMutablePointer<Float>, count: Int) {
-    activation_forward(Int32(InstructionSet.channelBlock), function, x, y, count)
+    activation_forward(Int32(InstructionSet.channelBlock), inC, x, y, count)
   }
 
   /// dx = dy * f'(x), from y alone, for `count` elements. dx may be dy.
   package func backward(
     _ dy: UnsafePointer<Float>, y: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>, count: Int
   ) {
-    activation_backward(Int32(InstructionSet.channelBlock), function, dy, y, dx, count)
+    activation_backward(Int32(InstructionSet.channelBlock), inC, dy, y, dx, count)
   }
 
-  fileprivate var function: activation_function {
+  /// What the kernels call it.
+  var inC: activation_function {
     switch self {
     case .relu: RELU
     case .sigmoid: SIGMOID
@@ -30,6 +31,5 @@ package enum Activation: Sendable {
 }
 
 extension Activation? {
-  /// The function's name in C.
-  var function: activation_function { self?.function ?? NO_FUNCTION }
+  var inC: activation_function { self?.inC ?? NO_FUNCTION }
 }

@@ -28,7 +28,7 @@ package enum ChannelSums {
   ) {
     withUnsafePointer(to: layout.normShape) {
       channel_gradient_sums(
-        $0, (activated?.function).function, dy.place, (activated?.y).place, x.place, mean, dz.place, copy.place,
+        $0, (activated?.function).inC, dy.place, (activated?.y).place, x.place, mean, dz.place, copy.place,
         Int32(samples), sums)
     }
   }

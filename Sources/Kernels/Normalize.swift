@@ -14,7 +14,7 @@ package enum Normalize {
   ) {
     withUnsafePointer(to: layout.normShape) {
       normalize_forward(
-        $0, activation.function, x.place, mean, scale, bias, residual.place, y.place, Int32(samples))
+        $0, activation.inC, x.place, mean, scale, bias, residual.place, y.place, Int32(samples))
     }
   }
 

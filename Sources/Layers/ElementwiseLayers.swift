@@ -44,8 +44,6 @@ final class ElementwiseOperation: Operation, @unchecked Sendable {
   var backwardWorksInPlace: Bool { true }
   var flopsPerSample: Int { output.shape.count }
 
-  private func elements(_ slice: Slice) -> Int { slice.count * output.layout.sampleStride }
-
   func forward(_ slice: Slice) {
     function.forward(slice[inputs[0]], y: slice[output], count: elements(slice))
     if function == .sigmoid { Elementwise.clearPadding(slice[output], output.layout, samples: slice.count) }

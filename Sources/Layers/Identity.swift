@@ -19,8 +19,6 @@ private final class IdentityOperation: Operation, @unchecked Sendable {
   var backwardWorksInPlace: Bool { true }
   var flopsPerSample: Int { 0 }
 
-  private func elements(_ slice: Slice) -> Int { slice.count * output.layout.sampleStride }
-
   func forward(_ slice: Slice) { slice[output].update(from: slice[inputs[0]], count: elements(slice)) }
 
   func backward(_ slice: Slice) {

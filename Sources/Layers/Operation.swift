@@ -91,6 +91,9 @@ extension Operation {
   package var inputs: [Value] { wiring.inputs }
   package var forms: StorageForms { wiring.forms }
   package var output: Value { wiring.output }
+
+  /// Elements of a slice's output.
+  func elements(_ slice: Slice) -> Int { slice.count * output.layout.sampleStride }
 }
 
 /// An operation's place in the network.

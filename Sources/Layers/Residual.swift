@@ -50,8 +50,6 @@ final class SumOperation: Operation, @unchecked Sendable {
   var backwardWorksInPlace: Bool { true }
   var flopsPerSample: Int { output.shape.count }
 
-  private func elements(_ slice: Slice) -> Int { slice.count * output.layout.sampleStride }
-
   func forward(_ slice: Slice) {
     Elementwise.sum(
       slice[inputs[0]], slice[inputs[1]], rectify: rectifies, y: slice[output], count: elements(slice))

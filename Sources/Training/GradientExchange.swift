@@ -152,12 +152,12 @@ final class GradientExchange: @unchecked Sendable {
     let rankSum = GradientSum(rankSum, rankNodes, own: nodes)
     let updated = parameters.next(turn)
     let mine = updated.isEmpty ? nil : parameters.array(ofWorker: worker, rank: communicator.rank, turn: 1 - turn)
-    let range = segments[number].range
+    let (range, share) = (segments[number].range, Self.slice(worker, of: shardSums.count, slice))
     let scratchCount = shardSums[worker].slotCount - nodes.count + Route.mostStolen
     // Seen from the flat array's start it begins before it.
     let scratch = (0..<scratchCount).map { self.scratch[worker].start + ($0 * range.count - range.lowerBound) }
     return Part(
-      parameters: layout.compactMap { $0.clamped(to: Self.slice(worker, of: shardSums.count, slice)) },
+      parameters: layout.compactMap { $0.clamped(to: share) },
       velocities: velocities.start + (segments[number].velocities - slice.lowerBound),
       slots: (Route.isReversed(segment: number) ? Array(nodes.reversed()) : nodes) + scratch,
       rankNodes: rankNodes, rankSum: rankSum,

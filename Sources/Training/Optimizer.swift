@@ -46,8 +46,8 @@ public struct SGD: Sendable, Equatable {
   }
 }
 
-/// A parameter's place, or a part of it, and its role, apart from the parameter: workers that counted references to the same objects at the
-/// same time would wait for each other.
+/// A parameter's place, or a part of it, and its role, apart from the parameter: workers that counted references to the
+/// same objects at the same time would wait for each other.
 struct UpdatedRange: Sendable {
   let range: Range<Int>
   let role: Parameter.Role

@@ -64,6 +64,13 @@ extension Activation {
     #expect(isRight)
   }
 
+  @Test func reluKeepsNaN() {
+    var values = LayerRun.random(33, number: 0)
+    values[20] = .nan
+    let isRight = zip(values, results(.relu, values)).allSatisfy { $0.isNaN ? $1.isNaN : $1 == max($0, 0) }
+    #expect(isRight)
+  }
+
   /// Also where vectors are not whole, and nothing behind the end is touched.
   @Test(arguments: Activation.all) func sameBitsAtAnyPlace(function: Activation) {
     let values = LayerRun.random(50, number: 0).map { 3 * $0 }

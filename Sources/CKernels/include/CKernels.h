@@ -306,8 +306,9 @@ typedef struct {
 /// the right-hand sides in Double. Source: Chan, Golub, LeVeque 1983, doi:10.1080/00031305.1983.10483115, section 3.
 void channel_moments(const norm_shape *shape, activation x, int samples, double *sums);
 
-/// dz = dy * f'(y), f' of the function that follows (1 if y is null), and adds sum(dz) and sum(dz (x - mean)) of every channel to the two rows
-/// of `sums`. dz may be dy; dz_again is a second copy of it, unless it is null. If x is halves, dy is rounded to bf16 first.
+/// dz = dy * f'(y), f' of the function that follows (1 if y is null), and adds sum(dz) and sum(dz (x - mean)) of every
+/// channel to the two rows of `sums`. dz may be dy; dz_again is a second copy of it, unless it is null. If x is halves, dy is
+/// rounded to bf16 first.
 void channel_gradient_sums(
     const norm_shape *shape, activation_function function, activation dy, activation y, activation x,
     const float *mean, activation dz, activation dz_again, int samples, double *sums);
