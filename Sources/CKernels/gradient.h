@@ -31,8 +31,8 @@ INLINE void NAME(multiply_points)(
     NAME(prefetch_tiles)(
         facts.input_step, facts.places * facts.input_step, g, next + k->tiles * i / points,
         next + k->tiles * (i + 1) / points, x, padded_inputs(s), s->height, s->width);
-    NAME(multiply)(
-        v + i * k->input_apart + tiles.first * k->chunk, 1, k->chunk, strip,
+    NAME(multiply_transposed)(
+        v + i * k->input_apart + tiles.first * k->chunk, k->chunk, strip,
         w + i * k->output_apart + tiles.first * k->panel, strip, k->panel, u + weight_at(scheme, i) * k->weight_apart,
         strip, k->panel, count, panel, tiles.count, adds || repeats(scheme, i));
   }

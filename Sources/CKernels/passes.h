@@ -106,7 +106,7 @@ INLINE void NAME(forward_tiles)(
             // Measured. On the way forward outputs are prefetched too.
             ahead = read_ahead(ahead, s->is_transposed ? 20 : 10);
             NAME(multiply)(
-                v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk, 1, strip,
+                v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk, strip,
                 chunk + weight_at(scheme, i) * k.weight_apart, count * strip, strip,
                 m + i * k.output_apart + tiles.first * k.panel, strip, k.panel, tiles.count, panel, count, c > 0);
           }

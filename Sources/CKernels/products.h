@@ -1,26 +1,47 @@
-// Matrix products: C = A B, or C += A B, where A's element (r, p) is a[r * rows_apart + p * steps_apart],
-// and B's and C's columns lie in strips.
+// Matrix products: C = A B, or C += A B. A's rows lie `apart`, a row's elements side by side; if it is transposed, its steps lie
+// apart. B's and C's columns lie in strips.
 
 // Some rows and vectors of C, in registers. Eight chains of additions are the fewest that hide an addition's latency.
 // Lets what is read next come into the second-level cache, a vector per step, unless that is null.
+//
+// Threads on one core share the instructions it takes in per cycle. Two steps at a time, with an address for every three rows,
+// need 23 of them for 12 of AVX2's multiplications; one step at a time needed 28 to 33, and beside a busy neighbor up to a fifth
+// more time.
 INLINE void NAME(product)(
-    int rows, int vectors, const float *a, long rows_apart, long steps_apart, const float *b, long b_stride, float *c,
+    int rows, int vectors, int is_transposed, const float *a, long apart, const float *b, long b_stride, float *c,
     long c_stride, long steps, int adds, const float *next) {
   VEC sum[16][4];
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = (VEC){0};
   // Sums of weights' gradients, many and used seldom, have left the nearest cache.
-  if (adds && rows_apart == 1)
+  if (adds && is_transposed)
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++)
         __builtin_prefetch(c + r * c_stride + v * LANES);
-  for (long p = 0; p < steps; p++) {
-    VEC row[4];
-    if (next) __builtin_prefetch(next + p * LANES, 0, 2);
-    UNROLL for (int v = 0; v < vectors; v++) row[v] = LOAD(b + p * b_stride + v * LANES);
-    UNROLL for (int r = 0; r < rows; r++) {
-      const float x = a[r * rows_apart + p * steps_apart];
-      UNROLL for (int v = 0; v < vectors; v++) sum[r][v] += x * row[v];
-    }
+  const float *threes[6];
+  UNROLL for (int r = 0; r < rows; r += 3) {
+    threes[r / 3] = a + r * (is_transposed ? 1 : apart);
+    if (!is_transposed) OPAQUE(threes[r / 3]);
   }
+#define STEP(NUMBER)                                                                                                   \
+  {                                                                                                                    \
+    VEC row[4];                                                                                                        \
+    UNROLL for (int v = 0; v < vectors; v++) row[v] = LOAD(b + NUMBER * b_stride + v * LANES);                         \
+    UNROLL for (int r = 0; r < rows; r++) {                                                                            \
+      const float x = threes[r / 3][is_transposed ? NUMBER * apart + r % 3 : r % 3 * apart + NUMBER];                  \
+      UNROLL for (int v = 0; v < vectors; v++) sum[r][v] += x * row[v];                                                \
+    }                                                                                                                  \
+  }
+  for (long pairs = steps / 2; pairs > 0; pairs--) {
+    if (next) {
+      UNROLL for (int i = 0; i < 2 * LANES; i += 16) __builtin_prefetch(next + i, 0, 2);
+      next += 2 * LANES;
+    }
+    STEP(0)
+    STEP(1)
+    b += 2 * b_stride;
+    UNROLL for (int r = 0; r < rows; r += 3) threes[r / 3] += 2 * (is_transposed ? apart : 1);
+  }
+  if (steps % 2) STEP(0)
+#undef STEP
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) {
     float *const to = c + r * c_stride + v * LANES;
     STORE(to, adds ? LOAD(to) + sum[r][v] : sum[r][v]);
@@ -30,22 +51,22 @@ INLINE void NAME(product)(
 // A strip of C. Six rows of two vectors fit into AVX2's 16 registers, of four into AVX-512's 32, which load the least: 10
 // vectors for 24 products. 7 and 8 rows are better cut in halves.
 INLINE void NAME(multiply_strip)(
-    int vectors, const float *a, long rows_apart, long steps_apart, const float *b, long b_stride, float *c,
-    long c_stride, long rows, long steps, int adds, int reads_ahead, stretch ahead) {
+    int vectors, int is_transposed, const float *a, long apart, const float *b, long b_stride, float *c, long c_stride,
+    long rows, long steps, int adds, int reads_ahead, stretch ahead) {
 #define ROWS(COUNT)                                                                                                    \
   {                                                                                                                    \
     const long bytes = steps * sizeof(VEC);                                                                            \
     const int reads = reads_ahead && ahead.end - ahead.next >= bytes;                                                  \
     NAME(product)(                                                                                                     \
-        COUNT, vectors, a + r * rows_apart, rows_apart, steps_apart, b, b_stride, c + r * c_stride, c_stride, steps,   \
-        adds, reads ? (const float *)ahead.next : 0);                                                                  \
+        COUNT, vectors, is_transposed, a + r * (is_transposed ? 1 : apart), apart, b, b_stride, c + r * c_stride,      \
+        c_stride, steps, adds, reads ? (const float *)ahead.next : 0);                                                 \
     if (reads) ahead.next += bytes;                                                                                    \
   }
   long r = 0;
   // Narrow strips may be taller, and begin and end less often. Measured: not worth it for long products whose rows lie apart.
-  if (LANES == 16 && vectors == 1 && rows_apart == 1)
+  if (LANES == 16 && vectors == 1 && is_transposed)
     for (; rows - r >= 16; r += 16) ROWS(16)
-  if (LANES == 16 && vectors <= 2 && (rows_apart == 1 || steps <= 32))
+  if (LANES == 16 && vectors <= 2 && (is_transposed || steps <= 32))
     for (; rows - r >= 12 || rows - r == 8; r += 8) ROWS(8)
   for (; rows - r > 8 || rows - r == 6; r += 6) ROWS(6)
   if (rows - r > 6) {
@@ -65,7 +86,7 @@ INLINE void NAME(multiply_strip)(
 // In strips of `width` columns. While the rows go by a strip, the next one comes into the cache, and after the last one
 // `ahead`; nothing does unless it reads ahead.
 INLINE void NAME(multiply_strips)(
-    const float *a, long rows_apart, long steps_apart, long width, const float *b, long b_strips_apart, long b_stride,
+    int is_transposed, const float *a, long apart, long width, const float *b, long b_strips_apart, long b_stride,
     float *c, long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds, int reads_ahead,
     stretch ahead) {
   for (long column = 0; column < columns; column += width, b += b_strips_apart, c += c_strips_apart) {
@@ -75,7 +96,7 @@ INLINE void NAME(multiply_strips)(
 #define VECTORS(COUNT)                                                                                                 \
   case COUNT:                                                                                                          \
     NAME(multiply_strip)(                                                                                              \
-        COUNT, a, rows_apart, steps_apart, b, b_stride, c, c_stride, rows, steps, adds, reads_ahead, next);            \
+        COUNT, is_transposed, a, apart, b, b_stride, c, c_stride, rows, steps, adds, reads_ahead, next);               \
     break;
 #if LANES == 16
       VECTORS(4)
@@ -90,41 +111,68 @@ INLINE void NAME(multiply_strips)(
 
 // B is in a cache.
 FUNCTION void NAME(multiply)(
-    const float *a, long rows_apart, long steps_apart, long width, const float *b, long b_strips_apart, long b_stride,
-    float *c, long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds) {
+    const float *a, long apart, long width, const float *b, long b_strips_apart, long b_stride, float *c,
+    long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds) {
   NAME(multiply_strips)(
-      a, rows_apart, steps_apart, width, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps,
-      adds, 0, (stretch){0});
+      0, a, apart, width, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps, adds, 0,
+      (stretch){0});
 }
 
-// In passes: a strip of B stays in the nearest caches while the rows go by. Nothing comes in behind the last one: another core
-// may be writing there, and writes to lines that two have read are slow.
-INLINE void NAME(multiply_passes)(
-    const matrix *a, const matrix *b, const matrix *c, long rows, long columns, long steps, int adds, int reads_ahead) {
+// B is far away, most of all weights that another core updates.
+FUNCTION void NAME(multiply_far)(
+    const float *a, long apart, long width, const float *b, long b_strips_apart, long b_stride, float *c,
+    long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds, stretch ahead) {
+  NAME(multiply_strips)(
+      0, a, apart, width, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps, adds, 1,
+      ahead);
+}
+
+// A is transposed. What makes weights' gradients has just been written.
+FUNCTION void NAME(multiply_transposed)(
+    const float *a, long apart, long width, const float *b, long b_strips_apart, long b_stride, float *c,
+    long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds) {
+  NAME(multiply_strips)(
+      1, a, apart, width, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps, adds, 0,
+      (stretch){0});
+}
+
+// A strip of B stays in the nearest caches while some rows go by, and those rows while all strips do.
+FUNCTION void NAME(multiply_all)(
+    const matrix *a, const matrix *b, const matrix *c, long rows, long columns, long steps, int adds) {
+  const int is_transposed = a->rows_apart == 1;
+  const long apart = is_transposed ? a->columns_apart : a->rows_apart;
+  const long rows_at_once = is_transposed ? rows : rows_of_pass(rows);
   const long pass = MATRIX_PASS, width = matrix_strip(LANES), strips = columns / width, whole = strips * width;
   for (long p = 0; p < steps || p == 0; p += pass) {
-    const float *const from = a->start + p * a->columns_apart, *const to = b->start + p * b->rows_apart;
+    const float *const to = b->start + p * b->rows_apart;
     const float *const last = b->start + strips * b->strips_apart + p * b->last_rows_apart;
     const long count = min(pass, steps - p), left = min(pass, steps - p - count);
     const stretch narrow = stretch_of(last, count * (columns - whole));
+    // Nothing comes in behind the last strip: another core may be writing there, and writes to lines that two have read are slow.
     const stretch next = whole > 0 ? stretch_of(to + pass * b->rows_apart, left * width)
                                    : stretch_of(last + pass * b->last_rows_apart, left * columns);
-    NAME(multiply_strips)(
-        from, a->rows_apart, a->columns_apart, width, to, b->strips_apart, b->rows_apart, c->start, c->strips_apart,
-        c->rows_apart, rows, whole, count, adds || p > 0, reads_ahead, whole < columns ? narrow : next);
-    if (whole < columns)
-      NAME(multiply_strips)(
-          from, a->rows_apart, a->columns_apart, width, last, 0, b->last_rows_apart,
-          c->start + strips * c->strips_apart, 0, c->last_rows_apart, rows, columns - whole, count, adds || p > 0,
-          reads_ahead, next);
+    for (long r = 0; r < rows; r += rows_at_once) {
+      const long some = min(rows_at_once, rows - r);
+      const float *const from = a->start + r * a->rows_apart + p * a->columns_apart;
+      float *const sums = c->start + r * c->rows_apart;
+      float *const last_sums = c->start + strips * c->strips_apart + r * c->last_rows_apart;
+      if (is_transposed) {
+        NAME(multiply_transposed)(
+            from, apart, width, to, b->strips_apart, b->rows_apart, sums, c->strips_apart, c->rows_apart, some, whole,
+            count, adds || p > 0);
+        NAME(multiply_transposed)(
+            from, apart, width, last, 0, b->last_rows_apart, last_sums, 0, c->last_rows_apart, some, columns - whole,
+            count, adds || p > 0);
+      } else {
+        NAME(multiply_far)(
+            from, apart, width, to, b->strips_apart, b->rows_apart, sums, c->strips_apart, c->rows_apart, some, whole,
+            count, adds || p > 0, whole < columns ? narrow : next);
+        NAME(multiply_far)(
+            from, apart, width, last, 0, b->last_rows_apart, last_sums, 0, c->last_rows_apart, some, columns - whole,
+            count, adds || p > 0, next);
+      }
+    }
   }
-}
-
-FUNCTION void NAME(multiply_all)(
-    const matrix *a, const matrix *b, const matrix *c, long rows, long columns, long steps, int adds) {
-  // What makes weights' gradients has just been written; weights are far away, most of all those that another core updates.
-  if (a->rows_apart == 1) NAME(multiply_passes)(a, b, c, rows, columns, steps, adds, 0);
-  else NAME(multiply_passes)(a, b, c, rows, columns, steps, adds, 1);
 }
 
 FUNCTION float NAME(multiply_adds)(long count) {

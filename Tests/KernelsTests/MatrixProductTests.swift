@@ -13,8 +13,8 @@ import Testing
     return buffer
   }
 
-  /// Every remainder of rows, of strips and of the steps of a pass.
-  @Test(arguments: [1, 2, 3, 4, 5, 6, 7, 8, 9, 13], [1, 8, 255, 256, 600])
+  /// Every remainder of rows, of strips and of the steps of a pass; several blocks of rows.
+  @Test(arguments: [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 200], [1, 8, 255, 256, 600])
   func products(rows: Int, inner: Int) {
     for blocks in [1, 2, 5] {
       let columns = blocks * Self.block
