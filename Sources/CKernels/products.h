@@ -1,12 +1,12 @@
-// Matrix products: C = A B, or C += A B. A's rows lie `apart`, a row's elements side by side; if it is transposed, its steps lie
-// apart. B's and C's columns lie in strips.
+// Matrix products: C = A B, or C += A B. A's rows lie `apart`, a row's elements side by side; if it is transposed, its
+// steps lie apart. B's and C's columns lie in strips.
 
 // Some rows and vectors of C, in registers. Eight chains of additions are the fewest that hide an addition's latency.
 // Lets what is read next come into the second-level cache, a vector per step, unless that is null.
 //
-// Threads on one core share the instructions it takes in per cycle. Two steps at a time, with an address for every three rows,
-// need 23 of them for 12 of AVX2's multiplications; one step at a time needed 28 to 33, and beside a busy neighbor up to a fifth
-// more time.
+// Threads on one core share the instructions it takes in per cycle. Two steps at a time, with an address for every
+// three rows, need 23 of them for 12 of AVX2's multiplications; one step at a time needed 28 to 33, and beside a busy
+// neighbor up to a fifth more time.
 INLINE void NAME(product)(
     int rows, int vectors, int is_transposed, const float *a, long apart, const float *b, long b_stride, float *c,
     long c_stride, long steps, int adds, const float *next) {
@@ -148,7 +148,8 @@ FUNCTION void NAME(multiply_all)(
     const float *const last = b->start + strips * b->strips_apart + p * b->last_rows_apart;
     const long count = min(pass, steps - p), left = min(pass, steps - p - count);
     const stretch narrow = stretch_of(last, count * (columns - whole));
-    // Nothing comes in behind the last strip: another core may be writing there, and writes to lines that two have read are slow.
+    // Nothing comes in behind the last strip: another core may be writing there, and writes to lines that two have read
+    // are slow.
     const stretch next = whole > 0 ? stretch_of(to + pass * b->rows_apart, left * width)
                                    : stretch_of(last + pass * b->last_rows_apart, left * columns);
     for (long r = 0; r < rows; r += rows_at_once) {
