@@ -37,14 +37,35 @@
 // The longest run of pixels that one Float accumulator takes before it is flushed to Double.
 enum { RUN = 256 };
 
-// How the pixels of a block of channels lie. Vectors are one image, whose pixels are the samples.
+// How the pixels of a block of channels lie.
 typedef struct {
   long images;
   /// Of an image, and the distance from one to the next.
   long pixels, step;
 } pixel_grid;
 
-static inline pixel_grid pixel_grid_of(const norm_shape *s, int samples, int lanes) {
-  if (s->positions == 1) return (pixel_grid){1, samples, s->channels};
+// Vectors are one image, whose pixels are the samples; or an image each, if they go `one_by_one`.
+static inline pixel_grid pixel_grid_of(const norm_shape *s, int samples, int lanes, int one_by_one) {
+  if (s->positions == 1 && !one_by_one) return (pixel_grid){1, samples, s->channels};
   return (pixel_grid){samples, s->positions, lanes};
 }
+
+// Channels from which on elementwise passes take vectors one by one, as they lie in memory, and fetch a channel's coefficients
+// for each. Measured.
+enum { WIDE = 512 };
+
+// As many blocks of a vector's channels are taken at once. Samples may lie pages apart: a cache line of which only one block
+// was read has often left the cache before the next block's turn.
+enum { BAND = 4 };
+
+// Does something with so many blocks from channel c on, for all channels; the compiler makes a loop for each number.
+#define FOR_EACH_BAND(s, lanes, DO)                                                                                    \
+  for (int c = 0, next; c < (s)->channels; c = next) {                                                                 \
+    next = c + BAND * lanes;                                                                                           \
+    if ((s)->positions == 1 && next <= (s)->channels) {                                                                \
+      DO(BAND);                                                                                                        \
+    } else {                                                                                                           \
+      next = c + lanes;                                                                                                \
+      DO(1);                                                                                                           \
+    }                                                                                                                  \
+  }

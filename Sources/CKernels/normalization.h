@@ -1,46 +1,54 @@
 // Batch norm's passes: sums over samples and pixels, and elementwise transformations, a block of channels at a time.
 
-// For each block of channels of each image, and the place of its pixels.
-#define FOR_EACH_PLANE(s, g)                                                                                           \
-  for (long n = 0, start = 0; n < (g).images; n++)                                                                     \
-    for (int c = 0; c < (s)->channels; c += LANES, start += (long)(s)->positions * LANES)
-
-#define FOR_EACH_PIXEL(g, start) for (long i = 0, p = (start); i < (g).pixels; i++, p += (g).step)
-
-// Adds up a block of channels over all pixels: ADD(i, p) adds those at p to the accumulators a[i] and q[i].
-#define SUM_PIXELS(s, c, samples, a_sum, q_sum)                                                                        \
-  const pixel_grid g = pixel_grid_of(s, samples, LANES);                                                               \
+// Adds up some blocks of channels over all pixels: ADD(i, p) adds the vector at p to the accumulators a[i] and q[i]. Those are
+// four, so that additions do not wait for each other: for a block's pixels by turns, or for a pixel's blocks.
+#define SUM_PIXELS(s, c, blocks, samples, a_sums, q_sums)                                                              \
+  const pixel_grid g = pixel_grid_of(s, samples, LANES, 0);                                                            \
+  const long pixels = BAND / (blocks), apart = (blocks) > 1 ? LANES : g.step;                                          \
   for (long n = 0; n < g.images; n++) {                                                                                \
     const long start = (n * (s)->channels + (c)) * (s)->positions;                                                     \
-    for (long first = 0; first < g.pixels; first += 4 * RUN) {                                                         \
-      const long end = min(first + 4 * RUN, g.pixels);                                                                 \
-      VEC a[4] = {{0}}, q[4] = {{0}};                                                                                  \
+    for (long first = 0; first < g.pixels; first += pixels * RUN) {                                                    \
+      const long end = min(first + pixels * RUN, g.pixels);                                                            \
+      VEC a[BAND] = {{0}}, q[BAND] = {{0}};                                                                            \
       long k = first, p = start + first * g.step;                                                                      \
-      for (; k + 4 <= end; k += 4, p += 4 * g.step) UNROLL for (int i = 0; i < 4; i++) ADD(i, p + i * g.step)          \
+      for (; k + pixels <= end; k += pixels, p += pixels * g.step)                                                     \
+        UNROLL for (int i = 0; i < BAND; i++) ADD(i, p + i * apart)                                                    \
       for (; k < end; k++, p += g.step) ADD(0, p)                                                                      \
-      a_sum += WIDEN((a[0] + a[1]) + (a[2] + a[3]));                                                                   \
-      q_sum += WIDEN((q[0] + q[1]) + (q[2] + q[3]));                                                                   \
+      if ((blocks) == 1) a[0] = (a[0] + a[1]) + (a[2] + a[3]), q[0] = (q[0] + q[1]) + (q[2] + q[3]);                   \
+      UNROLL for (int i = 0; i < (blocks); i++) a_sums[i] += WIDEN(a[i]), q_sums[i] += WIDEN(q[i]);                    \
     }                                                                                                                  \
   }
 
-INLINE void NAME(moments_of)(const norm_shape *s, activation x, int rounds, int samples, double *sums) {
-  for (int c = 0; c < s->channels && samples > 0; c += LANES) {
-    const VEC given = IN_FLOATS(x, (long)c * s->positions), shift = rounds ? ROUNDED(given) : given;
-    DOUBLES sum = {0}, squares = {0};
+INLINE void NAME(moments_of_band)(
+    const norm_shape *s, activation x, int rounds, int c, int blocks, int samples, double *sums) {
+  VEC shift[BAND];
+  DOUBLES sum[BAND] = {{0}}, squares[BAND] = {{0}};
+  UNROLL for (int i = 0; i < blocks; i++) {
+    const VEC given = IN_FLOATS(x, ((long)c + i * LANES) * s->positions);
+    shift[i] = rounds ? ROUNDED(given) : given;
+  }
 #define ADD(i, p)                                                                                                      \
   {                                                                                                                    \
-    const VEC v = IN_FLOATS(x, p), d = (rounds ? ROUNDED(v) : v) - shift;                                              \
+    const VEC v = IN_FLOATS(x, p), d = (rounds ? ROUNDED(v) : v) - shift[(i) % blocks];                                \
     if (rounds) STORE_HALVES(x.halves + (p), HALVED(v));                                                               \
     a[i] += d;                                                                                                         \
     q[i] += d * d;                                                                                                     \
   }
-    SUM_PIXELS(s, c, samples, sum, squares)
+  SUM_PIXELS(s, c, blocks, samples, sum, squares)
 #undef ADD
+  UNROLL for (int i = 0; i < blocks; i++, c += LANES) {
     // The sums about the shift, as sums about 0.
-    const DOUBLES shifts = WIDEN(shift), count = (DOUBLES){0} + (double)samples * s->positions;
-    *(DOUBLES *)(sums + c) += sum + count * shifts;
-    *(DOUBLES *)(sums + s->channels + c) += squares + 2 * shifts * sum + count * shifts * shifts;
+    const DOUBLES shifts = WIDEN(shift[i]), count = (DOUBLES){0} + (double)samples * s->positions;
+    *(DOUBLES *)(sums + c) += sum[i] + count * shifts;
+    *(DOUBLES *)(sums + s->channels + c) += squares[i] + 2 * shifts * sum[i] + count * shifts * shifts;
   }
+}
+
+INLINE void NAME(moments_of)(const norm_shape *s, activation x, int rounds, int samples, double *sums) {
+  if (samples == 0) return;
+#define SUM(blocks) NAME(moments_of_band)(s, x, rounds, c, blocks, samples, sums)
+  FOR_EACH_BAND(s, LANES, SUM)
+#undef SUM
 }
 
 FUNCTION void NAME(moments)(const norm_shape *s, activation x, int samples, double *sums) {
@@ -49,12 +57,12 @@ FUNCTION void NAME(moments)(const norm_shape *s, activation x, int samples, doub
   else NAME(moments_of)(s, FLOATS(x), 0, samples, sums);
 }
 
-INLINE void NAME(gradient_sums_of)(
+INLINE void NAME(gradient_sums_of_band)(
     const norm_shape *s, activation_function function, activation dy, activation y, activation x, const float *means,
-    activation dz, activation dz_again, int samples, double *sums) {
-  for (int c = 0; c < s->channels; c += LANES) {
-    const VEC mean = LOAD(means + c);
-    DOUBLES sum = {0}, products = {0};
+    activation dz, activation dz_again, int c, int blocks, int samples, double *sums) {
+  VEC mean[BAND];
+  DOUBLES sum[BAND] = {{0}}, products[BAND] = {{0}};
+  UNROLL for (int i = 0; i < blocks; i++) mean[i] = LOAD(means + c + i * LANES);
 #define ADD(i, p)                                                                                                      \
   {                                                                                                                    \
     /* Whether dy is rounded before or after a ReLU is the same. */                                                    \
@@ -64,14 +72,24 @@ INLINE void NAME(gradient_sums_of)(
     PUT(dz, p, passed, x.halves != 0)                                                                                  \
     PUT(dz_again, p, passed, x.halves != 0)                                                                            \
     a[i] += d;                                                                                                         \
-    q[i] += d * (AT(x, p) - mean);                                                                                     \
+    q[i] += d * (AT(x, p) - mean[(i) % blocks]);                                                                       \
   }
-    SUM_PIXELS(s, c, samples, sum, products)
+  SUM_PIXELS(s, c, blocks, samples, sum, products)
 #undef ADD
-    // Once, so that sums made apart and added later have the same bits.
-    *(DOUBLES *)(sums + c) += sum;
-    *(DOUBLES *)(sums + s->channels + c) += products;
+  // Once, so that sums made apart and added later have the same bits.
+  UNROLL for (int i = 0; i < blocks; i++, c += LANES) {
+    *(DOUBLES *)(sums + c) += sum[i];
+    *(DOUBLES *)(sums + s->channels + c) += products[i];
   }
+}
+
+INLINE void NAME(gradient_sums_of)(
+    const norm_shape *s, activation_function function, activation dy, activation y, activation x, const float *means,
+    activation dz, activation dz_again, int samples, double *sums) {
+#define SUM(blocks)                                                                                                    \
+  NAME(gradient_sums_of_band)(s, function, dy, y, x, means, dz, dz_again, c, blocks, samples, sums)
+  FOR_EACH_BAND(s, LANES, SUM)
+#undef SUM
 }
 
 FUNCTION void NAME(gradient_sums)(
@@ -90,23 +108,42 @@ FUNCTION void NAME(gradient_sums)(
 #undef SUMS
 }
 
+// Does something with the vector at p of every pixel, for some blocks from channel c on, of which it is number i.
+#define FOR_EACH_PIXEL(g, s, n, c, blocks, ...)                                                                        \
+  for (long pixel = 0, start = ((n) * (s)->channels + (c)) * (s)->positions; pixel < (g).pixels;                       \
+       pixel++, start += (g).step)                                                                                     \
+    UNROLL for (int i = 0; i < (blocks); i++) {                                                                        \
+      const long p = start + i * LANES;                                                                                \
+      __VA_ARGS__                                                                                                      \
+    }
+
+INLINE void NAME(normalize_band)(
+    const norm_shape *s, activation_function function, activation x, const float *means, const float *scales,
+    const float *biases, activation residual, activation y, pixel_grid g, long n, int c, int blocks) {
+  VEC mean[BAND], scale[BAND], bias[BAND];
+  MASK is_used[BAND];
+  UNROLL for (int i = 0, k = c; i < blocks; i++, k += LANES) {
+    mean[i] = LOAD(means + k), scale[i] = LOAD(scales + k), bias[i] = LOAD(biases + k);
+    is_used[i] = NUMBERS < s->used - k;
+  }
+  FOR_EACH_PIXEL(g, s, n, c, blocks, {
+    // The mean first, so that a constant channel gives its bias exactly.
+    VEC v = (AT(x, p) - mean[i]) * scale[i] + bias[i];
+    if (IS_THERE(residual)) v += AT(residual, p);
+    if (function != NO_FUNCTION) v = NAME(activated)(function, v);
+    // The others keep the padding's 0.
+    if (function == SIGMOID) v = (VEC)((MASK)v & is_used[i]);
+    PUT(y, p, v, x.halves != 0)
+  })
+}
+
 INLINE void NAME(normalize_with)(
     const norm_shape *s, activation_function function, activation x, const float *means, const float *scales,
     const float *biases, activation residual, activation y, int samples) {
-  const pixel_grid g = pixel_grid_of(s, samples, LANES);
-  FOR_EACH_PLANE(s, g) {
-    const VEC mean = LOAD(means + c), scale = LOAD(scales + c), bias = LOAD(biases + c);
-    const MASK is_used = NUMBERS < s->used - c;
-    FOR_EACH_PIXEL(g, start) {
-      // The mean first, so that a constant channel gives its bias exactly.
-      VEC v = (AT(x, p) - mean) * scale + bias;
-      if (IS_THERE(residual)) v += AT(residual, p);
-      if (function != NO_FUNCTION) v = NAME(activated)(function, v);
-      // The others keep the padding's 0.
-      if (function == SIGMOID) v = (VEC)((MASK)v & is_used);
-      PUT(y, p, v, x.halves != 0)
-    }
-  }
+  const pixel_grid g = pixel_grid_of(s, samples, LANES, s->channels >= WIDE);
+#define NORMALIZE(blocks) NAME(normalize_band)(s, function, x, means, scales, biases, residual, y, g, n, c, blocks)
+  for (long n = 0; n < g.images; n++) FOR_EACH_BAND(s, LANES, NORMALIZE)
+#undef NORMALIZE
 }
 
 FUNCTION void NAME(normalize)(
@@ -122,18 +159,28 @@ FUNCTION void NAME(normalize)(
 #undef NORMALIZE
 }
 
+INLINE void NAME(normalize_backward_band)(
+    const norm_shape *s, activation dz, activation x, const float *means, const float *scales, const float *shifts,
+    const float *slopes, int scales_last, activation dx, pixel_grid g, long n, int c, int blocks) {
+  VEC mean[BAND], scale[BAND], shift[BAND], slope[BAND];
+  UNROLL for (int i = 0, k = c; i < blocks; i++, k += LANES) {
+    mean[i] = LOAD(means + k), scale[i] = LOAD(scales + k), shift[i] = LOAD(shifts + k), slope[i] = LOAD(slopes + k);
+  }
+  FOR_EACH_PIXEL(g, s, n, c, blocks, {
+    const VEC v = scales_last ? scale[i] * (AT(dz, p) - shift[i] - (AT(x, p) - mean[i]) * slope[i])
+                              : scale[i] * AT(dz, p) - shift[i] - (AT(x, p) - mean[i]) * slope[i];
+    PUT(dx, p, v, x.halves != 0)
+  })
+}
+
 INLINE void NAME(normalize_backward_of)(
     const norm_shape *s, activation dz, activation x, const float *means, const float *scales, const float *shifts,
     const float *slopes, int scales_last, activation dx, int samples) {
-  const pixel_grid g = pixel_grid_of(s, samples, LANES);
-  FOR_EACH_PLANE(s, g) {
-    const VEC mean = LOAD(means + c), scale = LOAD(scales + c), shift = LOAD(shifts + c), slope = LOAD(slopes + c);
-    FOR_EACH_PIXEL(g, start) {
-      const VEC v = scales_last ? scale * (AT(dz, p) - shift - (AT(x, p) - mean) * slope)
-                                : scale * AT(dz, p) - shift - (AT(x, p) - mean) * slope;
-      PUT(dx, p, v, x.halves != 0)
-    }
-  }
+  const pixel_grid g = pixel_grid_of(s, samples, LANES, s->channels >= WIDE);
+#define NORMALIZE(blocks)                                                                                              \
+  NAME(normalize_backward_band)(s, dz, x, means, scales, shifts, slopes, scales_last, dx, g, n, c, blocks)
+  for (long n = 0; n < g.images; n++) FOR_EACH_BAND(s, LANES, NORMALIZE)
+#undef NORMALIZE
 }
 
 FUNCTION void NAME(normalize_backward)(
@@ -147,6 +194,5 @@ FUNCTION void NAME(normalize_backward)(
 #undef NORMALIZE
 }
 
-#undef FOR_EACH_PLANE
 #undef FOR_EACH_PIXEL
 #undef SUM_PIXELS

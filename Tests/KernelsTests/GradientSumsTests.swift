@@ -15,6 +15,14 @@ import Testing
     }
   }
 
+  /// Bands of blocks and blocks left over; more samples than a Float accumulator takes, and less.
+  @Test(arguments: Blocks.all, [3, 600]) func ofVectors(block: Int, samples: Int) {
+    for activation in [nil, Activation.relu, .tanh] {
+      let complaint = complaint(SampleShape(channels: 170, height: 1, width: 1), samples: samples, block, activation)
+      #expect(complaint == nil)
+    }
+  }
+
   private func complaint(_ shape: SampleShape, samples: Int, _ block: Int, _ activation: Activation?) -> String? {
     let layout = ActivationLayout(shape: shape, block: block)
     let count = samples * shape.count

@@ -68,6 +68,19 @@ import Testing
     #expect(worst < 2e-6)
   }
 
+  /// Bands of blocks and blocks left over; more samples than a Float accumulator takes, and less, at a large mean.
+  @Test(arguments: Blocks.all, [3, 600]) func ofVectors(block: Int, samples: Int) {
+    let shape = SampleShape(channels: 170, height: 1, width: 1)
+    let plain = LayerRun.random(samples * shape.count, number: 5).map { 1e4 + $0 }
+    let sums = sums(BlockedArray(plain, ActivationLayout(shape: shape, block: block)), samplesPerCall: samples)
+    for c in 0..<shape.channels {
+      let expected = Moments(channel(c, of: plain, shape))
+      let moments = Moments(sum: sums.sum[c], squaredSum: sums.squaredSum[c], count: samples)
+      #expect(abs(moments.mean - expected.mean) < 1e-3)
+      #expect(abs(moments.variance - expected.variance) < 1e-4 * expected.variance)
+    }
+  }
+
   /// The design's demand: a relative error of the variance below 1e-4 at mean / deviation = 1e4.
   @Test(arguments: Blocks.all) func largeMeans(block: Int) {
     for (mean, deviation) in [(1e4, 1.0), (-1e4, 1), (1000, 0.1), (1, 1e-4), (0, 1), (0, 1e-3)] as [(Float, Float)] {

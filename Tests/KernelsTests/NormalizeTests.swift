@@ -5,10 +5,10 @@ import Testing
 
 /// Batch norm's elementwise passes against their formulas in Double.
 @Suite struct NormalizeTests {
-  /// Images, and vectors.
+  /// Images, and vectors: narrow ones, some with bands of blocks and blocks left over, and wide ones.
   private static let layouts = Blocks.all.flatMap { block in
-    [(5, 3), (1, 1)].map { height, width in
-      ActivationLayout(shape: SampleShape(channels: 20, height: height, width: width), block: block)
+    [(20, 5, 3), (20, 1, 1), (170, 1, 1), (650, 1, 1)].map { channels, height, width in
+      ActivationLayout(shape: SampleShape(channels: channels, height: height, width: width), block: block)
     }
   }
   private let samples = 3

@@ -54,7 +54,8 @@ import Testing
     let samples = 3
 
     init(block: Int, positions: Int) {
-      layout = ActivationLayout(shape: SampleShape(channels: 20, height: positions, width: 1), block: block)
+      let channels = positions == 1 ? 650 : 20
+      layout = ActivationLayout(shape: SampleShape(channels: channels, height: positions, width: 1), block: block)
     }
 
     func numbers(_ number: Int, rounded: Bool = true) -> Numbers {
@@ -62,8 +63,8 @@ import Testing
     }
   }
 
-  /// More than one run of a Float accumulator, and less than one vector of them.
-  private static let cases = Blocks.all.flatMap { block in [3, 1030].map { (block, $0) } }
+  /// More than one run of a Float accumulator, less than one vector of them, and wide vectors.
+  private static let cases = Blocks.all.flatMap { block in [3, 1030, 1].map { (block, $0) } }
 
   @Test(arguments: cases) func moments(block: Int, positions: Int) {
     let task = Case(block: block, positions: positions)

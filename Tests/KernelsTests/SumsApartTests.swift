@@ -5,8 +5,9 @@ import Testing
 
 /// A call adds its sums to what is there as one: the same bits as if they had been made apart and added later.
 @Suite struct SumsApartTests {
-  @Test(arguments: Blocks.all, [7, 1500]) func addedAsOne(block: Int, positions: Int) {
-    let shape = SampleShape(channels: 20, height: positions, width: 1)
+  @Test(arguments: Blocks.all, [(20, 7), (20, 1500), (170, 1)])
+  func addedAsOne(block: Int, size: (channels: Int, positions: Int)) {
+    let shape = SampleShape(channels: size.channels, height: size.positions, width: 1)
     let layout = ActivationLayout(shape: shape, block: block)
     let samples = 3
     let x = BlockedArray(LayerRun.random(samples * shape.count, number: 0), layout)
