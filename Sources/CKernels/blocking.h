@@ -16,13 +16,6 @@ static inline stretch *read_ahead(stretch *s, int lines) {
   return s;
 }
 
-// Rows of a product's first factor that stay in the second-level cache while all strips of the second go by: about equal
-// blocks of heights that fill the registers. Of a perceptron's batch, 512 rows of a pass are 512 KB.
-static inline long rows_of_pass(long rows) {
-  const long most = 96, blocks = (rows + most - 1) / most;
-  return rows <= most ? rows : ((rows + blocks - 1) / blocks + 23) / 24 * 24;
-}
-
 // The distance between two points' matrices: an odd number of cache lines, so that the points of a tile do not fall into
 // the same set of the cache.
 static inline long apart(long floats) { return floats | 16; }

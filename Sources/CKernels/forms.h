@@ -50,12 +50,12 @@ static inline pixel_grid pixel_grid_of(const norm_shape *s, int samples, int lan
   return (pixel_grid){samples, s->positions, lanes};
 }
 
-// Channels from which on elementwise passes take vectors one by one, as they lie in memory, and fetch a channel's coefficients
-// for each. Measured.
+// Channels from which on elementwise passes take vectors one by one, as they lie in memory, and fetch a channel's
+// coefficients for each. Measured.
 enum { WIDE = 512 };
 
-// As many blocks of a vector's channels are taken at once. Samples may lie pages apart: a cache line of which only one block
-// was read has often left the cache before the next block's turn.
+// As many blocks of a vector's channels are taken at once. Samples may lie pages apart: a cache line of which only one
+// block was read has often left the cache before the next block's turn.
 enum { BAND = 4 };
 
 // Does something with so many blocks from channel c on, for all channels; the compiler makes a loop for each number.

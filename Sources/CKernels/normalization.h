@@ -1,7 +1,7 @@
 // Batch norm's passes: sums over samples and pixels, and elementwise transformations, a block of channels at a time.
 
-// Adds up some blocks of channels over all pixels: ADD(i, p) adds the vector at p to the accumulators a[i] and q[i]. Those are
-// four, so that additions do not wait for each other: for a block's pixels by turns, or for a pixel's blocks.
+// Adds up some blocks of channels over all pixels: ADD(i, p) adds the vector at p to the accumulators a[i] and q[i].
+// Those are four, so that additions do not wait for each other: for a block's pixels by turns, or for a pixel's blocks.
 #define SUM_PIXELS(s, c, blocks, samples, a_sums, q_sums)                                                              \
   const pixel_grid g = pixel_grid_of(s, samples, LANES, 0);                                                            \
   const long pixels = BAND / (blocks), apart = (blocks) > 1 ? LANES : g.step;                                          \

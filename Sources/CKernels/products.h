@@ -63,7 +63,8 @@ INLINE void NAME(multiply_strip)(
     if (reads) ahead.next += bytes;                                                                                    \
   }
   long r = 0;
-  // Narrow strips may be taller, and begin and end less often. Measured: not worth it for long products whose rows lie apart.
+  // Narrow strips may be taller, and begin and end less often. Measured: not worth it for long products whose rows lie
+  // apart.
   if (LANES == 16 && vectors == 1 && is_transposed)
     for (; rows - r >= 16; r += 16) ROWS(16)
   if (LANES == 16 && vectors <= 2 && (is_transposed || steps <= 32))
@@ -136,42 +137,46 @@ FUNCTION void NAME(multiply_transposed)(
       (stretch){0});
 }
 
-// A strip of B stays in the nearest caches while some rows go by, and those rows while all strips do.
+INLINE void NAME(multiply_some)(
+    int is_transposed, const float *a, long apart, long width, const float *b, long b_strips_apart, long b_stride,
+    float *c, long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds, stretch ahead) {
+  if (is_transposed)
+    NAME(multiply_transposed)(
+        a, apart, width, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps, adds);
+  else
+    NAME(multiply_far)(
+        a, apart, width, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps, adds, ahead);
+}
+
+// A strip of B stays in the nearest caches while some rows go by, and those rows while all strips do, the narrow one
+// last.
 FUNCTION void NAME(multiply_all)(
     const matrix *a, const matrix *b, const matrix *c, long rows, long columns, long steps, int adds) {
   const int is_transposed = a->rows_apart == 1;
   const long apart = is_transposed ? a->columns_apart : a->rows_apart;
-  const long rows_at_once = is_transposed ? rows : rows_of_pass(rows);
+  const long rows_at_once = is_transposed ? rows : matrix_rows_at_once(rows);
   const long pass = MATRIX_PASS, width = matrix_strip(LANES), strips = columns / width, whole = strips * width;
   for (long p = 0; p < steps || p == 0; p += pass) {
-    const float *const to = b->start + p * b->rows_apart;
+    const float *const first = b->start + p * b->rows_apart;
     const float *const last = b->start + strips * b->strips_apart + p * b->last_rows_apart;
-    const long count = min(pass, steps - p), left = min(pass, steps - p - count);
-    const stretch narrow = stretch_of(last, count * (columns - whole));
-    // Nothing comes in behind the last strip: another core may be writing there, and writes to lines that two have read
-    // are slow.
-    const stretch next = whole > 0 ? stretch_of(to + pass * b->rows_apart, left * width)
-                                   : stretch_of(last + pass * b->last_rows_apart, left * columns);
+    const long count = min(pass, steps - p);
     for (long r = 0; r < rows; r += rows_at_once) {
       const long some = min(rows_at_once, rows - r);
       const float *const from = a->start + r * a->rows_apart + p * a->columns_apart;
       float *const sums = c->start + r * c->rows_apart;
       float *const last_sums = c->start + strips * c->strips_apart + r * c->last_rows_apart;
-      if (is_transposed) {
-        NAME(multiply_transposed)(
-            from, apart, width, to, b->strips_apart, b->rows_apart, sums, c->strips_apart, c->rows_apart, some, whole,
-            count, adds || p > 0);
-        NAME(multiply_transposed)(
-            from, apart, width, last, 0, b->last_rows_apart, last_sums, 0, c->last_rows_apart, some, columns - whole,
-            count, adds || p > 0);
-      } else {
-        NAME(multiply_far)(
-            from, apart, width, to, b->strips_apart, b->rows_apart, sums, c->strips_apart, c->rows_apart, some, whole,
-            count, adds || p > 0, whole < columns ? narrow : next);
-        NAME(multiply_far)(
-            from, apart, width, last, 0, b->last_rows_apart, last_sums, 0, c->last_rows_apart, some, columns - whole,
-            count, adds || p > 0, next);
-      }
+      // Other rows go by the same strips, or all by the next pass's. Nothing comes in behind the last one: another core
+      // may be writing there, and writes to lines that two have read are slow.
+      const long on = r + some < rows ? 0 : pass, coming = on > 0 ? min(pass, steps - p - count) : count;
+      const stretch next = whole > 0 ? stretch_of(first + on * b->rows_apart, coming * width)
+                                     : stretch_of(last + on * b->last_rows_apart, coming * columns);
+      NAME(multiply_some)(
+          is_transposed, from, apart, width, first, b->strips_apart, b->rows_apart, sums, c->strips_apart,
+          c->rows_apart, some, whole, count, adds || p > 0,
+          whole < columns ? stretch_of(last, count * (columns - whole)) : next);
+      NAME(multiply_some)(
+          is_transposed, from, apart, width, last, 0, b->last_rows_apart, last_sums, 0, c->last_rows_apart, some,
+          columns - whole, count, adds || p > 0, next);
     }
   }
 }

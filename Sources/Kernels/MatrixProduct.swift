@@ -30,6 +30,9 @@ package struct Matrix {
       strips_apart: stripsApart, last_rows_apart: lastRowsApart)
   }
 
+  /// A row-major matrix without its first rows.
+  package func dropFirst(_ rows: Int) -> Matrix { Matrix(view.start + rows * view.rows_apart, stride: view.rows_apart) }
+
   /// The same elements, rows and columns exchanged; of a row-major matrix that is a first factor.
   package var transposed: Matrix {
     Matrix(
@@ -70,6 +73,9 @@ package struct Matrix {
 /// Our own, because a row of the result must have the same bits however many rows are computed with it: `dnnl_sgemm`
 /// blocks its loops by all three extents, and takes several times as long for the eight rows of a small shard.
 package enum MatrixProduct {
+  /// Rows of the first factor that stay in the second-level cache while all strips of the second go by.
+  package static func rowsAtOnce(of rows: Int) -> Int { matrix_rows_at_once(rows) }
+
   /// The most steps (`inner`) whose sum is added to c as one.
   package static var stepsAddedAtOnce: Int { Int(MATRIX_PASS) }
 

@@ -87,60 +87,54 @@ final class LinearOperation: Operation, @unchecked Sendable {
 
   /// dx = dy weight,   dWeight = dy^T x,   dBias = sum(dy)
   func backward(_ slice: Slice) {
-    let x = Rows(slice[inputs[0]], xStride, slice, area: 0), dy = Rows(slice.gradient(output), outputs, slice, area: 2)
+    let dy = UnsafePointer(slice.gradient(output))
     if let dx = slice.inputGradient(self, 0), let backwardPlace {
       multiply(dy, by: slice.backwardWeights + backwardPlace, dx, slice)
     }
+    addWeightGradient(slice[inputs[0]], dy, slice)
+    guard let bias = bias?.range else { return }
     for piece in slice.pieces {
-      let gradients = slice.gradients(piece.place)
-      MatrixProduct.multiply(
-        x.matrix(from: piece.start).transposed, dy.matrix(from: piece.start), rows: features, columns: outputs,
-        inner: piece.count, adds: piece.place.adds,
-        into: Matrix(strips: gradients + weight.offset, rows: features, columns: outputs))
-      slice.merge(piece.place, weight.range)
-      if let bias = bias?.range {
-        Elementwise.addRows(
-          dy.start + piece.start * dy.stride, rows: piece.count, stride: dy.stride, to: gradients + bias.lowerBound,
-          count: outputs, adds: piece.place.adds)
-        slice.merge(piece.place, bias)
-      }
+      Elementwise.addRows(
+        dy + piece.start * outputs, rows: piece.count, stride: outputs,
+        to: slice.gradients(piece.place) + bias.lowerBound, count: outputs, adds: piece.place.adds)
+      slice.merge(piece.place, bias)
     }
   }
 
   /// dx = dy weight, by way of rows that are whole vectors where dx's are not.
   private func multiply(
-    _ dy: Rows, by weight: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>, _ slice: Slice
+    _ dy: UnsafePointer<Float>, by weight: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>, _ slice: Slice
   ) {
     let rows = xStride == featureStride ? dx : slice.kernels.area(1, slice.count * featureStride)
     MatrixProduct.multiply(
-      dy.matrix(from: 0), Matrix(strips: weight, rows: outputs, columns: featureStride), rows: slice.count,
+      Matrix(dy, stride: outputs), Matrix(strips: weight, rows: outputs, columns: featureStride), rows: slice.count,
       columns: featureStride, inner: outputs, adds: false, into: Matrix(rows, stride: featureStride))
     guard rows != dx else { return }
     for row in 0..<slice.count { (dx + row * xStride).update(from: rows + row * featureStride, count: features) }
   }
-}
 
-/// A slice's vectors as factors of products.
-///
-/// Rows at distances of whole pages fall on the same places of the nearest cache and drive each other out of it; then these
-/// are copies farther apart by a cache line.
-private struct Rows {
-  let start: UnsafePointer<Float>
-  let stride: Int
-
-  /// - Parameter area: where copies go.
-  init(_ vectors: UnsafePointer<Float>, _ stride: Int, _ slice: Slice, area: Int) {
-    guard stride % Self.page == 0, slice.count > 1 else {
-      (start, self.stride) = (vectors, stride)
-      return
+  /// dWeight = dy^T x; a wide layer's block by block, so that the sums of all pieces stay near until they are added up.
+  private func addWeightGradient(_ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>, _ slice: Slice) {
+    let isWide = max(features, outputs) >= Self.wide
+    let rows = Panels(
+      of: x, stride: xStride, length: features, width: isWide ? MatrixProduct.rowsAtOnce(of: features) : features,
+      slice, area: 0)
+    let columns = Panels(
+      of: dy, stride: outputs, length: outputs, width: isWide ? Matrix.stripWidth : outputs, slice, area: 2)
+    rows.forEach { row, rowCount, x in
+      columns.forEach { column, columnCount, dy in
+        let start = weight.offset + column * features + row * min(columnCount, Matrix.stripWidth)
+        for piece in slice.pieces {
+          MatrixProduct.multiply(
+            x.dropFirst(piece.start).transposed, dy.dropFirst(piece.start), rows: rowCount, columns: columnCount,
+            inner: piece.count, adds: piece.place.adds,
+            into: Matrix(strips: slice.gradients(piece.place) + start, rows: features, columns: columnCount))
+          slice.merge(piece.place, start..<start + rowCount * columnCount)
+        }
+      }
     }
-    let apart = stride + Self.line, copies = slice.kernels.area(area, slice.count * apart)
-    for row in 0..<slice.count { (copies + row * apart).update(from: vectors + row * stride, count: stride) }
-    (start, self.stride) = (UnsafePointer(copies), apart)
   }
 
-  func matrix(from row: Int) -> Matrix { Matrix(start + row * stride, stride: stride) }
-
-  private static var page: Int { 1024 }
-  private static var line: Int { 16 }
+  /// The width from which on; measured (`lockstep bench step`).
+  private static var wide: Int { 1024 }
 }

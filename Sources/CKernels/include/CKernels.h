@@ -31,6 +31,13 @@ typedef struct {
 /// The columns of a strip, four vectors of AVX-512's or two of AVX2's.
 static inline int matrix_strip(int block) { return block == 16 ? 64 : 16; }
 
+/// Rows of a product's first factor that stay in the second-level cache while all strips of the second go by: about equal
+/// blocks of heights that fill the registers. Of a perceptron's batch, 512 rows of a pass are 512 KB.
+static inline ptrdiff_t matrix_rows_at_once(ptrdiff_t rows) {
+  const ptrdiff_t most = 96, blocks = (rows + most - 1) / most;
+  return rows <= most ? rows : ((rows + blocks - 1) / blocks + 23) / 24 * 24;
+}
+
 /// The most steps whose sum is added to c as one.
 enum { MATRIX_PASS = 256 };
 
