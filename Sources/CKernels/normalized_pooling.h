@@ -56,14 +56,16 @@ FUNCTION void NAME(normalize_pool)(
 #undef POOL
 }
 
-// The windows along one side that a pixel lies in.
+// The windows along one side that a pixel lies in; only one if they tile the image.
 #define WINDOWS(first, last, pixel, kernel, outputs)                                                                   \
-  const int first = pixel + s->padding < (kernel) ? 0 : (pixel + s->padding - (kernel)) / stride + 1;                  \
-  const int last = (int)min((outputs)-1, (pixel + s->padding) / stride)
+  const int first = tile                            ? pixel / stride                                                   \
+                    : pixel + s->padding < (kernel) ? 0                                                                \
+                                                    : (pixel + s->padding - (kernel)) / stride + 1;                    \
+  const int last = tile ? first : (int)min((outputs)-1, (pixel + s->padding) / stride)
 
 INLINE void NAME(pool_gradient_sums_of)(
-    const pooling_shape *s, int stride, activation dy, const uint8_t *largest_at, activation x, const float *means,
-    activation dz, int samples, double *sums) {
+    const pooling_shape *s, int stride, int tile, activation dy, const uint8_t *largest_at, activation x,
+    const float *means, activation dz, int samples, double *sums) {
   const long image = (long)s->height * s->width * LANES, pooled = (long)s->output_height * s->output_width * LANES;
   const int blocks = s->channels / LANES;
   for (int block = 0; block < blocks; block++) {
@@ -82,7 +84,8 @@ INLINE void NAME(pool_gradient_sums_of)(
             for (int i = top; i <= bottom; i++)
               for (int j = left; j <= right; j++) {
                 const long w = windows + ((long)i * s->output_width + j) * LANES;
-                const int here = (r + s->padding - i * stride) * s->kernel_width + c + s->padding - j * stride;
+                const int here = tile ? r % stride * stride + c % stride
+                                      : (r + s->padding - i * stride) * s->kernel_width + c + s->padding - j * stride;
                 const VEC given = IN_FLOATS(dy, w), d = x.halves ? ROUNDED(given) : given;
                 const MASK at = __builtin_convertvector(*(const BYTES *)(largest_at + w), MASK);
                 passed += (VEC)((MASK)d & (at == here));
@@ -108,11 +111,16 @@ INLINE void NAME(pool_gradient_sums_of)(
 FUNCTION void NAME(pool_gradient_sums)(
     const pooling_shape *s, activation dy, const uint8_t *largest_at, activation x, const float *mean, activation dz,
     int samples, double *sums) {
+  const int stride = s->stride;
+  const int tile = s->padding == 0 && s->kernel_height == stride && s->kernel_width == stride &&
+                   s->height == s->output_height * stride && s->width == s->output_width * stride;
   // A division by a stride that is known costs nothing.
-#define SUMS(stride, dy, x) NAME(pool_gradient_sums_of)(s, stride, dy, largest_at, x, mean, dz, samples, sums)
+#define SUMS(stride, tile, dy, x)                                                                                      \
+  NAME(pool_gradient_sums_of)(s, stride, tile, dy, largest_at, x, mean, dz, samples, sums)
 #define BY_STRIDE(dy, x)                                                                                               \
-  if (s->stride == 2) SUMS(2, dy, x);                                                                                  \
-  else SUMS(s->stride, dy, x);
+  if (stride == 2 && tile) SUMS(2, 1, dy, x);                                                                          \
+  else if (stride == 2) SUMS(2, 0, dy, x);                                                                             \
+  else SUMS(stride, 0, dy, x);
   if (!x.halves) { BY_STRIDE(FLOATS(dy), FLOATS(x)) }
   else if (dy.halves) { BY_STRIDE(HALVES_OF(dy), HALVES_OF(x)) }
   else { BY_STRIDE(FLOATS(dy), HALVES_OF(x)) }

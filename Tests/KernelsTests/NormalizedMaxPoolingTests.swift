@@ -18,13 +18,13 @@ import Testing
   ]
   private let samples = 2
 
-  private func geometry(_ window: Window, block: Int, width: Int) -> PoolingGeometry {
+  private func geometry(_ window: Window, block: Int, height: Int, width: Int) -> PoolingGeometry {
     func layout(_ height: Int, _ width: Int) -> ActivationLayout {
       ActivationLayout(shape: SampleShape(channels: 20, height: height, width: width), block: block)
     }
     func outputs(_ extent: Int) -> Int { (extent + 2 * window.padding - window.kernel) / window.stride + 1 }
     return PoolingGeometry(
-      input: layout(9, width), output: layout(outputs(9), outputs(width)), kernelHeight: window.kernel,
+      input: layout(height, width), output: layout(outputs(height), outputs(width)), kernelHeight: window.kernel,
       kernelWidth: window.kernel, stride: window.stride, padding: window.padding)
   }
 
@@ -50,12 +50,11 @@ import Testing
     return values.plain
   }
 
-  /// Wide images have rows longer than one Float accumulator takes.
-  @Test(arguments: windows, [(8, 7), (Blocks.largest, 300)]) func asOneAfterAnother(
-    window: Window, size: (block: Int, width: Int)
-  ) {
+  /// Wide images have rows longer than one Float accumulator takes. Some images are tiled by windows of 2 by 2.
+  @Test(arguments: windows, [(8, 9, 7), (8, 8, 6), (Blocks.largest, 9, 300), (Blocks.largest, 8, 300)])
+  func asOneAfterAnother(window: Window, size: (block: Int, height: Int, width: Int)) {
     for (rectifies, inHalves) in [(false, false), (true, false), (true, true)] {
-      let geometry = geometry(window, block: size.block, width: size.width)
+      let geometry = geometry(window, block: size.block, height: size.height, width: size.width)
       let (input, output) = (geometry.input, geometry.output)
       let (x, dy) = (random(input, 0), random(output, 1))
       let (mean, scale, bias) = (coefficients(input, 2), coefficients(input, 3), coefficients(input, 4))
@@ -106,7 +105,7 @@ import Testing
 
   /// Without a record of the largest elements the pass is the same; a NaN comes out of every window that it is in.
   @Test func evaluationAndNaN() {
-    let geometry = geometry(Self.windows[0], block: 8, width: 7)
+    let geometry = geometry(Self.windows[0], block: 8, height: 9, width: 7)
     let x = random(geometry.input, 0)
     let (mean, scale, bias) = (
       coefficients(geometry.input, 2), coefficients(geometry.input, 3), coefficients(geometry.input, 4)
