@@ -51,7 +51,7 @@ static inline pixel_grid pixel_grid_of(const norm_shape *s, int samples, int lan
 }
 
 // Channels from which on elementwise passes take vectors one by one, as they lie in memory, and fetch a channel's
-// coefficients for each. Measured.
+// coefficients for each. Measured (`lockstep bench step`).
 enum { WIDE = 512 };
 
 // As many blocks of a vector's channels are taken at once. Samples may lie pages apart: a cache line of which only one
@@ -59,13 +59,13 @@ enum { WIDE = 512 };
 enum { BAND = 4 };
 
 // Does something with so many blocks from channel c on, for all channels; the compiler makes a loop for each number.
-#define FOR_EACH_BAND(s, lanes, DO)                                                                                    \
+#define FOR_EACH_BAND(s, DO)                                                                                           \
   for (int c = 0, next; c < (s)->channels; c = next) {                                                                 \
-    next = c + BAND * lanes;                                                                                           \
+    next = c + BAND * LANES;                                                                                           \
     if ((s)->positions == 1 && next <= (s)->channels) {                                                                \
       DO(BAND);                                                                                                        \
     } else {                                                                                                           \
-      next = c + lanes;                                                                                                \
+      next = c + LANES;                                                                                                \
       DO(1);                                                                                                           \
     }                                                                                                                  \
   }

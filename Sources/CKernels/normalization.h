@@ -1,4 +1,4 @@
-// Batch norm's passes: sums over samples and pixels, and elementwise transformations, a block of channels at a time.
+// Batch norm's passes: sums over samples and pixels, and elementwise transformations, a band of channels at a time.
 
 // Adds up some blocks of channels over all pixels: ADD(i, p) adds the vector at p to the accumulators a[i] and q[i].
 // Those are four, so that additions do not wait for each other: for a block's pixels by turns, or for a pixel's blocks.
@@ -47,7 +47,7 @@ INLINE void NAME(moments_of_band)(
 INLINE void NAME(moments_of)(const norm_shape *s, activation x, int rounds, int samples, double *sums) {
   if (samples == 0) return;
 #define SUM(blocks) NAME(moments_of_band)(s, x, rounds, c, blocks, samples, sums)
-  FOR_EACH_BAND(s, LANES, SUM)
+  FOR_EACH_BAND(s, SUM)
 #undef SUM
 }
 
@@ -88,7 +88,7 @@ INLINE void NAME(gradient_sums_of)(
     activation dz, activation dz_again, int samples, double *sums) {
 #define SUM(blocks)                                                                                                    \
   NAME(gradient_sums_of_band)(s, function, dy, y, x, means, dz, dz_again, c, blocks, samples, sums)
-  FOR_EACH_BAND(s, LANES, SUM)
+  FOR_EACH_BAND(s, SUM)
 #undef SUM
 }
 
@@ -142,7 +142,7 @@ INLINE void NAME(normalize_with)(
     const float *biases, activation residual, activation y, int samples) {
   const pixel_grid g = pixel_grid_of(s, samples, LANES, s->channels >= WIDE);
 #define NORMALIZE(blocks) NAME(normalize_band)(s, function, x, means, scales, biases, residual, y, g, n, c, blocks)
-  for (long n = 0; n < g.images; n++) FOR_EACH_BAND(s, LANES, NORMALIZE)
+  for (long n = 0; n < g.images; n++) FOR_EACH_BAND(s, NORMALIZE)
 #undef NORMALIZE
 }
 
@@ -179,7 +179,7 @@ INLINE void NAME(normalize_backward_of)(
   const pixel_grid g = pixel_grid_of(s, samples, LANES, s->channels >= WIDE);
 #define NORMALIZE(blocks)                                                                                              \
   NAME(normalize_backward_band)(s, dz, x, means, scales, shifts, slopes, scales_last, dx, g, n, c, blocks)
-  for (long n = 0; n < g.images; n++) FOR_EACH_BAND(s, LANES, NORMALIZE)
+  for (long n = 0; n < g.images; n++) FOR_EACH_BAND(s, NORMALIZE)
 #undef NORMALIZE
 }
 
