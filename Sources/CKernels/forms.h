@@ -52,7 +52,7 @@ static inline pixel_grid pixel_grid_of(const norm_shape *s, int samples, int lan
 
 // Channels from which on elementwise passes take vectors one by one, as they lie in memory, and fetch a channel's
 // coefficients for each. Measured (`lockstep bench step`).
-enum { WIDE = 512 };
+enum { WIDE = 1024 };
 
 // As many blocks of a vector's channels are taken at once. Samples may lie pages apart: a cache line of which only one
 // block was read has often left the cache before the next block's turn.

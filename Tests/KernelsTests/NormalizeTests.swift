@@ -7,7 +7,7 @@ import Testing
 @Suite struct NormalizeTests {
   /// Images, and vectors: narrow ones, some with bands of blocks and blocks left over, and wide ones.
   private static let layouts = Blocks.all.flatMap { block in
-    [(20, 5, 3), (20, 1, 1), (170, 1, 1), (650, 1, 1)].map { channels, height, width in
+    [(20, 5, 3), (20, 1, 1), (170, 1, 1), (1050, 1, 1)].map { channels, height, width in
       ActivationLayout(shape: SampleShape(channels: channels, height: height, width: width), block: block)
     }
   }

@@ -54,7 +54,7 @@ import Testing
     let samples = 3
 
     init(block: Int, positions: Int) {
-      let channels = positions == 1 ? 650 : 20
+      let channels = positions == 1 ? 1050 : 20
       layout = ActivationLayout(shape: SampleShape(channels: channels, height: positions, width: 1), block: block)
     }
 
