@@ -2,8 +2,8 @@ import Kernels
 
 /// A slice's vectors [N, length] in panels of columns, as factors of products.
 ///
-/// Panels narrower than the vectors are copies, [length / width, N, width], each in one piece. Where they are, wide vectors may
-/// lie whole pages apart; then they fall on the same places of the nearest cache and drive each other out of it.
+/// Panels narrower than the vectors are copies, [length / width, N, width], each in one piece. Where they are, wide vectors
+/// may lie whole pages apart; then they fall on the same places of the nearest cache and drive each other out of it.
 struct Panels {
   private let start: UnsafePointer<Float>
   /// The distance between vectors that are not copied.
