@@ -57,15 +57,3 @@ enum { WIDE = 1024 };
 // As many blocks of a vector's channels are taken at once. Samples may lie pages apart: a cache line of which only one
 // block was read has often left the cache before the next block's turn.
 enum { BAND = 4 };
-
-// Does something with so many blocks from channel c on, for all channels; the compiler makes a loop for each number.
-#define FOR_EACH_BAND(s, DO)                                                                                           \
-  for (int c = 0, next; c < (s)->channels; c = next) {                                                                 \
-    next = c + BAND * LANES;                                                                                           \
-    if ((s)->positions == 1 && next <= (s)->channels) {                                                                \
-      DO(BAND);                                                                                                        \
-    } else {                                                                                                           \
-      next = c + LANES;                                                                                                \
-      DO(1);                                                                                                           \
-    }                                                                                                                  \
-  }

@@ -1,5 +1,17 @@
 // Batch norm's passes: sums over samples and pixels, and elementwise transformations, a band of channels at a time.
 
+// Does something with BAND blocks from channel c on, or one, for all channels; the compiler makes a loop for each.
+#define FOR_EACH_BAND(s, DO)                                                                                           \
+  for (int c = 0, next; c < (s)->channels; c = next) {                                                                 \
+    next = c + BAND * LANES;                                                                                           \
+    if ((s)->positions == 1 && next <= (s)->channels) {                                                                \
+      DO(BAND);                                                                                                        \
+    } else {                                                                                                           \
+      next = c + LANES;                                                                                                \
+      DO(1);                                                                                                           \
+    }                                                                                                                  \
+  }
+
 // Adds up some blocks of channels over all pixels: ADD(i, p) adds the vector at p to the accumulators a[i] and q[i].
 // Those are four, so that additions do not wait for each other: for a block's pixels by turns, or for a pixel's blocks.
 #define SUM_PIXELS(s, c, blocks, samples, a_sums, q_sums)                                                              \
@@ -196,3 +208,4 @@ FUNCTION void NAME(normalize_backward)(
 
 #undef FOR_EACH_PIXEL
 #undef SUM_PIXELS
+#undef FOR_EACH_BAND

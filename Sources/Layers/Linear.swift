@@ -135,6 +135,6 @@ final class LinearOperation: Operation, @unchecked Sendable {
     }
   }
 
-  /// The width from which on; measured (`lockstep bench step`).
+  /// From this width on layers are wide; measured (`lockstep bench step`).
   private static var wide: Int { 1024 }
 }

@@ -62,6 +62,12 @@ enum LayerCases {
       Tanh()
       Linear(3)
     },
+    // Vectors that begin at distances of whole pages.
+    "vectors: wide linear": Sequential {
+      Linear(1024)
+      Tanh()
+      Linear(3)
+    },
     // Weights' gradients block by block, normalization sample by sample, and neither in whole blocks.
     "vectors: wide linear, batch norm": Sequential {
       Linear(1109)

@@ -24,7 +24,7 @@ import Testing
   static let largeNames = [
     "batch norm", "batch norm, ghost:2", "batch norm, mixed statistics", "batch norm, momentum nil", "cross-entropy",
     "dropout", "group norm, groups", "layer norm", "nested residuals", "residual", "residual of group norms",
-    "residual with projection", "smooth network", "vectors: group norm", "vectors: two linear",
+    "residual with projection", "smooth network", "vectors: group norm", "vectors: two linear", "vectors: wide linear",
     "vectors: wide linear, batch norm",
   ]
 
