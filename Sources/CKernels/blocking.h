@@ -37,6 +37,16 @@ static inline long tiles_per_block(const winograd_shape *s, long tiles) {
   return min(tiles, ((tiles + blocks - 1) / blocks + 3) / 4 * 4);
 }
 
+// A matrix whose columns lie in strips, as products read and write them.
+typedef struct {
+  float *start;
+  long apart, rows_apart;
+} strips;
+
+// What a product knows of its factors: the second one is in a cache, or far away, most of all weights that another core
+// updates; or the first one is transposed, and both have just been written.
+typedef enum { NEAR, FAR, TRANSPOSED } factors;
+
 // Output channels of a strip of products, less where there are less.
 static inline int strip_of(const winograd_shape *s) { return (int)min(matrix_strip(s->block), s->outputs); }
 

@@ -23,7 +23,7 @@ INLINE void NAME(transform_gradients)(
 // next tiles' inputs come into the cache: they may be read for the first time since the forward pass.
 INLINE void NAME(multiply_points)(
     scheme scheme, const winograd_shape *s, const gradient_blocking *k, const tile_list *list, const float *v,
-    const float *w, float *u, int count, int panel, int adds, const grid *g, long next, const float *x) {
+    float *w, float *u, int count, int panel, int adds, const grid *g, long next, const float *x) {
   const scheme_facts facts = facts_of[scheme];
   const int points = facts.points * facts.points, strip = strip_of(s);
   for (int i = 0; i < points; i++) {
@@ -31,10 +31,11 @@ INLINE void NAME(multiply_points)(
     NAME(prefetch_tiles)(
         facts.input_step, facts.places * facts.input_step, g, next + k->tiles * i / points,
         next + k->tiles * (i + 1) / points, x, padded_inputs(s), s->height, s->width);
-    NAME(multiply_transposed)(
-        v + i * k->input_apart + tiles.first * k->chunk, k->chunk, strip,
-        w + i * k->output_apart + tiles.first * k->panel, strip, k->panel, u + weight_at(scheme, i) * k->weight_apart,
-        strip, k->panel, count, panel, tiles.count, adds || repeats(scheme, i));
+    NAME(multiply)(
+        TRANSPOSED, v + i * k->input_apart + tiles.first * k->chunk, k->chunk,
+        (strips){w + i * k->output_apart + tiles.first * k->panel, strip, k->panel},
+        (strips){u + weight_at(scheme, i) * k->weight_apart, strip, k->panel}, strip, count, panel, tiles.count,
+        adds || repeats(scheme, i), (stretch){0});
   }
 }
 

@@ -106,9 +106,10 @@ INLINE void NAME(forward_tiles)(
             // Measured. On the way forward outputs are prefetched too.
             ahead = read_ahead(ahead, s->is_transposed ? 20 : 10);
             NAME(multiply)(
-                v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk, strip,
-                chunk + weight_at(scheme, i) * k.weight_apart, count * strip, strip,
-                m + i * k.output_apart + tiles.first * k.panel, strip, k.panel, tiles.count, panel, count, c > 0);
+                NEAR, v + i * k.input_apart + c * k.tiles + tiles.first * k.chunk, k.chunk,
+                (strips){chunk + weight_at(scheme, i) * k.weight_apart, count * strip, strip},
+                (strips){m + i * k.output_apart + tiles.first * k.panel, strip, k.panel}, strip, tiles.count, panel,
+                count, c > 0, (stretch){0});
           }
         }
       }

@@ -84,20 +84,20 @@ INLINE void NAME(multiply_strip)(
 #undef ROWS
 }
 
-// In strips of `width` columns. While the rows go by a strip, the next one comes into the cache, and after the last one
-// `ahead`; nothing does unless it reads ahead.
+// Strip by strip. While the rows go by one, the next one comes into the cache, and after the last one `ahead`, if B is far
+// away.
 INLINE void NAME(multiply_strips)(
-    int is_transposed, const float *a, long apart, long width, const float *b, long b_strips_apart, long b_stride,
-    float *c, long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds, int reads_ahead,
-    stretch ahead) {
-  for (long column = 0; column < columns; column += width, b += b_strips_apart, c += c_strips_apart) {
+    factors kind, const float *a, long apart, strips b, strips c, long width, long rows, long columns, long steps,
+    int adds, stretch ahead) {
+  for (long column = 0; column < columns; column += width, b.start += b.apart, c.start += c.apart) {
     const long left = columns - column - width;
-    const stretch next = left > 0 ? stretch_of(b + b_strips_apart, steps * min(width, left)) : ahead;
+    const stretch next = left > 0 ? stretch_of(b.start + b.apart, steps * min(width, left)) : ahead;
     switch (min(width, columns - column) / LANES) {
 #define VECTORS(COUNT)                                                                                                 \
   case COUNT:                                                                                                          \
     NAME(multiply_strip)(                                                                                              \
-        COUNT, is_transposed, a, apart, b, b_stride, c, c_stride, rows, steps, adds, reads_ahead, next);               \
+        COUNT, kind == TRANSPOSED, a, apart, b.start, b.rows_apart, c.start, c.rows_apart, rows, steps, adds,          \
+        kind == FAR, next);                                                                                            \
     break;
 #if LANES == 16
       VECTORS(4)
@@ -110,73 +110,47 @@ INLINE void NAME(multiply_strips)(
   }
 }
 
-// B is in a cache.
+// Strips are `width` columns wide; the last one may be narrower.
 FUNCTION void NAME(multiply)(
-    const float *a, long apart, long width, const float *b, long b_strips_apart, long b_stride, float *c,
-    long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds) {
-  NAME(multiply_strips)(
-      0, a, apart, width, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps, adds, 0,
-      (stretch){0});
-}
-
-// B is far away, most of all weights that another core updates.
-FUNCTION void NAME(multiply_far)(
-    const float *a, long apart, long width, const float *b, long b_strips_apart, long b_stride, float *c,
-    long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds, stretch ahead) {
-  NAME(multiply_strips)(
-      0, a, apart, width, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps, adds, 1,
-      ahead);
-}
-
-// A is transposed. What makes weights' gradients has just been written.
-FUNCTION void NAME(multiply_transposed)(
-    const float *a, long apart, long width, const float *b, long b_strips_apart, long b_stride, float *c,
-    long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds) {
-  NAME(multiply_strips)(
-      1, a, apart, width, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps, adds, 0,
-      (stretch){0});
-}
-
-INLINE void NAME(multiply_some)(
-    int is_transposed, const float *a, long apart, long width, const float *b, long b_strips_apart, long b_stride,
-    float *c, long c_strips_apart, long c_stride, long rows, long columns, long steps, int adds, stretch ahead) {
-  if (is_transposed)
-    NAME(multiply_transposed)(
-        a, apart, width, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps, adds);
-  else
-    NAME(multiply_far)(
-        a, apart, width, b, b_strips_apart, b_stride, c, c_strips_apart, c_stride, rows, columns, steps, adds, ahead);
+    factors kind, const float *a, long apart, strips b, strips c, long width, long rows, long columns, long steps,
+    int adds, stretch ahead) {
+  switch (kind) {
+#define FACTORS(KIND)                                                                                                  \
+  case KIND: NAME(multiply_strips)(KIND, a, apart, b, c, width, rows, columns, steps, adds, ahead); break;
+    FACTORS(NEAR)
+    FACTORS(FAR)
+    FACTORS(TRANSPOSED)
+#undef FACTORS
+  }
 }
 
 // A strip of B stays in the nearest caches while some rows go by, and those rows while all strips do, the narrow one
 // last.
 FUNCTION void NAME(multiply_all)(
     const matrix *a, const matrix *b, const matrix *c, long rows, long columns, long steps, int adds) {
-  const int is_transposed = a->rows_apart == 1;
-  const long apart = is_transposed ? a->columns_apart : a->rows_apart;
-  const long rows_at_once = is_transposed ? rows : matrix_rows_at_once(rows);
-  const long pass = MATRIX_PASS, width = matrix_strip(LANES), strips = columns / width, whole = strips * width;
+  const factors kind = a->rows_apart == 1 ? TRANSPOSED : FAR;
+  const long apart = kind == TRANSPOSED ? a->columns_apart : a->rows_apart;
+  const long rows_at_once = kind == TRANSPOSED ? rows : matrix_rows_at_once(rows);
+  const long pass = MATRIX_PASS, width = matrix_strip(LANES), count = columns / width, whole = count * width;
   for (long p = 0; p < steps || p == 0; p += pass) {
-    const float *const first = b->start + p * b->rows_apart;
-    const float *const last = b->start + strips * b->strips_apart + p * b->last_rows_apart;
-    const long count = min(pass, steps - p);
+    const strips first = {b->start + p * b->rows_apart, b->strips_apart, b->rows_apart};
+    const strips last = {b->start + count * b->strips_apart + p * b->last_rows_apart, 0, b->last_rows_apart};
+    const long some_steps = min(pass, steps - p);
     for (long r = 0; r < rows; r += rows_at_once) {
       const long some = min(rows_at_once, rows - r);
       const float *const from = a->start + r * a->rows_apart + p * a->columns_apart;
-      float *const sums = c->start + r * c->rows_apart;
-      float *const last_sums = c->start + strips * c->strips_apart + r * c->last_rows_apart;
+      const strips sums = {c->start + r * c->rows_apart, c->strips_apart, c->rows_apart};
+      const strips last_sums = {c->start + count * c->strips_apart + r * c->last_rows_apart, 0, c->last_rows_apart};
       // Other rows go by the same strips, or all by the next pass's. Nothing comes in behind the last one: another core
       // may be writing there, and writes to lines that two have read are slow.
-      const long on = r + some < rows ? 0 : pass, coming = on > 0 ? min(pass, steps - p - count) : count;
-      const stretch next = whole > 0 ? stretch_of(first + on * b->rows_apart, coming * width)
-                                     : stretch_of(last + on * b->last_rows_apart, coming * columns);
-      NAME(multiply_some)(
-          is_transposed, from, apart, width, first, b->strips_apart, b->rows_apart, sums, c->strips_apart,
-          c->rows_apart, some, whole, count, adds || p > 0,
-          whole < columns ? stretch_of(last, count * (columns - whole)) : next);
-      NAME(multiply_some)(
-          is_transposed, from, apart, width, last, 0, b->last_rows_apart, last_sums, 0, c->last_rows_apart, some,
-          columns - whole, count, adds || p > 0, next);
+      const long on = r + some < rows ? 0 : pass, coming = on > 0 ? min(pass, steps - p - some_steps) : some_steps;
+      const stretch next = whole > 0 ? stretch_of(first.start + on * first.rows_apart, coming * width)
+                                     : stretch_of(last.start + on * last.rows_apart, coming * columns);
+      NAME(multiply)(
+          kind, from, apart, first, sums, width, some, whole, some_steps, adds || p > 0,
+          whole < columns ? stretch_of(last.start, some_steps * (columns - whole)) : next);
+      NAME(multiply)(
+          kind, from, apart, last, last_sums, width, some, columns - whole, some_steps, adds || p > 0, next);
     }
   }
 }
