@@ -1,5 +1,5 @@
-// Forward, and the gradient of the input: for each block of 16 outputs, matrix products of pixels by channels, one for every
-// tap of the kernel and chunk of input channels.
+// Forward, and the gradient of the input: for each block of 16 outputs, matrix products of pixels by channels, one for
+// every tap of the kernel and chunk of input channels.
 #pragma once
 
 // Where four tiles of results come from, and the elements where they go.

@@ -4,8 +4,8 @@
 // Input channels of one product.
 static inline int depth_of(int channels) { return channels % 32 == 0 ? 32 : 16; }
 
-// The outputs along one axis that use the same taps: output first + i * apart reads, at each tap, input i * step + offset
-// from the first one that is packed.
+// The outputs along one axis that use the same taps: output first + i * apart reads, at each tap, input i * step +
+// offset from the first one that is packed.
 typedef struct {
   int count;
   int first;
@@ -101,7 +101,8 @@ FUNCTION void pack_pixels(activation x, const passage *p, uint16_t *packed) {
   else IN_EITHER_FORM(x, pack_pixels_of, p, 32, packed);
 }
 
-// Few samples at a time, which stay in the first-level cache, but enough to outweigh the weights, which all of them use.
+// Few samples at a time, which stay in the first-level cache, but enough to outweigh the weights, which all of them
+// use.
 static inline int samples_at_once(const passage *p) {
   const long weights = (long)p->source_blocks * p->result_blocks * p->kernel_height * p->kernel_width * TILE;
   return (int)max(1, min(p->samples, max(weights, 16 << 10) / packed_sample(p)));

@@ -4,9 +4,9 @@
 // Pixels of one product.
 enum { PIXELS = 32 };
 
-// The work is cut into strips of output rows, each packed as if there were nothing else. At one time some strips are packed,
-// and the inputs of some blocks: all strips if that leaves room for a block of inputs, else the inputs of all blocks, because
-// large images have small weights, whose sums then wait from some strips to the next.
+// The work is cut into strips of output rows, each packed as if there were nothing else. At one time some strips are
+// packed, and the inputs of some blocks: all strips if that leaves room for a block of inputs, else the inputs of all
+// blocks, because large images have small weights, whose sums then wait from some strips to the next.
 typedef struct {
   const amx_shape *shape;
   int rows;
@@ -17,7 +17,8 @@ typedef struct {
   // Rows of inputs by their phase: those that a stride apart are neighbors.
   int phases;
   int phase_rows;
-  // Elements: of one phase of one kernel column of a block of inputs, of a block of inputs of a strip, of a strip's outputs.
+  // Elements: of one phase of one kernel column of a block of inputs, of a block of inputs of a strip, of a strip's
+  // outputs.
   long plane;
   long x_block;
   long dy_strip;
@@ -67,7 +68,8 @@ INLINE void pack_row(activation x, long line, int width, int column, int pairs, 
 }
 
 // [block, kernel column, phase, row, pair, 16, 2], and a product's worth of zeros behind each phase.
-INLINE void pack_inputs_of(activation x, const stripes *t, int stride, int strip, int first, int blocks, uint16_t *packed) {
+INLINE void pack_inputs_of(
+    activation x, const stripes *t, int stride, int strip, int first, int blocks, uint16_t *packed) {
   const amx_shape *s = t->shape;
   for (int block = 0; block < blocks; block++, packed += t->x_block)
     for (int phase = 0; phase < t->phases; phase++) {

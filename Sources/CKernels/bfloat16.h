@@ -1,9 +1,9 @@
 // bf16 is the upper half of a Float: its sign, its exponent, and 7 bits of its fraction.
 #pragma once
 
-// The upper halves of the nearest bf16 numbers, ties to even: half a unit of the last place is added, less a little if that
-// place is even. Infinity stays, and what is too large becomes infinite by the carry; NaN, which the carry could spoil,
-// stays NaN.
+// The upper halves of the nearest bf16 numbers, ties to even: half a unit of the last place is added, less a little if
+// that place is even. Infinity stays, and what is too large becomes infinite by the carry; NaN, which the carry could
+// spoil, stays NaN.
 #define HALVED_BY_HAND(v)                                                                                              \
   ({                                                                                                                   \
     const MASK word = (MASK)(v), carried = word + 0x7fff + ((word >> 16) & 1), quiet = word | 0x400000;                \

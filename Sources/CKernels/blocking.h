@@ -16,15 +16,15 @@ static inline stretch *read_ahead(stretch *s, int lines) {
   return s;
 }
 
-// The distance between two points' matrices: an odd number of cache lines, so that the points of a tile do not fall into
-// the same set of the cache.
+// The distance between two points' matrices: an odd number of cache lines, so that the points of a tile do not fall
+// into the same set of the cache.
 static inline long apart(long floats) { return floats | 16; }
 
 // With what fills the last block: it lies in memory, as zeros, but is not multiplied.
 static inline int padded_inputs(const winograd_shape *s) { return (s->inputs + s->block - 1) / s->block * s->block; }
 
-// What a call reads and writes of a block's tiles should stay in the second-level cache, but transformed weights should be
-// used often. With a stride of 2 a tile has twice as many points.
+// What a call reads and writes of a block's tiles should stay in the second-level cache, but transformed weights should
+// be used often. With a stride of 2 a tile has twice as many points.
 static inline long most_tiles_per_block(const winograd_shape *s) {
   const int channels = s->inputs < s->outputs ? s->outputs : s->inputs;
   return (channels <= 32 ? 48 : channels <= 64 ? 32 : channels <= 128 ? 64 : MOST_TILES) / s->stride;
@@ -56,8 +56,9 @@ typedef struct {
   int chunk;
   // Output channels of the same.
   int panel;
-  // Input channels whose weights are made ready before they are multiplied, point by point. With several blocks of tiles
-  // all of them: they are kept, and a point's sums stay near. With one block a chunk, whose place the next one takes.
+  // Input channels whose weights are made ready before they are multiplied, point by point. With several blocks of
+  // tiles all of them: they are kept, and a point's sums stay near. With one block a chunk, whose place the next one
+  // takes.
   int group;
   // Floats between two points' matrices.
   long input_apart;
@@ -77,8 +78,8 @@ static inline blocking blocking_of(const winograd_shape *s, long tiles) {
 typedef struct {
   long tiles;
   // Input and output channels whose gradients are finished together. With several blocks of tiles all of them, because
-  // their sums go on from block to block; with few tiles, which many sums have little of, or several summands as many as
-  // stay in the cache.
+  // their sums go on from block to block; with few tiles, which many sums have little of, or several summands as many
+  // as stay in the cache.
   int chunk;
   int panel;
   long input_apart;
@@ -96,7 +97,8 @@ static inline gradient_blocking gradient_blocking_of(const winograd_shape *s, lo
       block, chunk, panel, apart(block * chunk * chunks), apart(block * panel * panels), apart((long)chunk * panel)};
 }
 
-// What is transformed of several summands. Measured: with more, reading it again for every panel costs what adding up saves.
+// What is transformed of several summands. Measured: with more, reading it again for every panel costs what adding up
+// saves.
 enum { MOST_FLOATS_OF_SUMMANDS = 2 << 20 };
 
 static inline int samples_of(const summand *summands, int count) {

@@ -6,8 +6,8 @@
 //
 //     exp(x) - less = 2^n (exp(r) - 1) + (2^n - less),   |r| <= ln(2) / 2,
 //
-// where Taylor's series of degree 7 errs by less than a tenth of a unit of the last place. Added to 1.5 * 2^23, a number is
-// rounded to an integer, found in its last bits.
+// where Taylor's series of degree 7 errs by less than a tenth of a unit of the last place. Added to 1.5 * 2^23, a
+// number is rounded to an integer, found in its last bits.
 INLINE VEC NAME(exponential)(VEC x, float less) {
   // Below -87 it is 0, less that; comparisons keep NaN.
   x = SELECT(x < -87, (VEC){0} - 87, x);

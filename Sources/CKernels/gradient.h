@@ -19,8 +19,8 @@ INLINE void NAME(transform_gradients)(
   }
 }
 
-// The transformed gradients of a chunk's weights to a panel over some tiles, added to what is there if it `adds`. Lets the
-// next tiles' inputs come into the cache: they may be read for the first time since the forward pass.
+// The transformed gradients of a chunk's weights to a panel over some tiles, added to what is there if it `adds`. Lets
+// the next tiles' inputs come into the cache: they may be read for the first time since the forward pass.
 INLINE void NAME(multiply_points)(
     scheme scheme, const winograd_shape *s, const gradient_blocking *k, const tile_list *list, const float *v,
     float *w, float *u, int count, int panel, int adds, const grid *g, long next, const float *x) {
@@ -39,8 +39,8 @@ INLINE void NAME(multiply_points)(
   }
 }
 
-// Adds the gradients of a chunk's weights to a panel to the last of so many sums, that to the one before it, and so on to
-// the first, where they are put.
+// Adds the gradients of a chunk's weights to a panel to the last of so many sums, that to the one before it, and so on
+// to the first, where they are put.
 INLINE void NAME(put_gradients)(
     scheme scheme, const gradient_blocking *k, const float *u, int count, int panel, const weight_blocks *sums,
     int addends) {

@@ -75,7 +75,8 @@ void matrix_multiply(
 }
 
 void matrix_transpose(
-    int block, const matrix *from, const matrix *to, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t first, ptrdiff_t end) {
+    int block, const matrix *from, const matrix *to, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t first,
+    ptrdiff_t end) {
   CHOOSE(transpose_some, block)(from, to, rows, columns, first, end);
 }
 

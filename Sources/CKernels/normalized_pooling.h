@@ -1,7 +1,7 @@
 // Batch norm, rectifier and max pooling in one pass: what lies between them never goes through memory.
 
-// Takes an element of a window if it is larger; NaN wins, and stays. The mean is subtracted first, so that a constant channel
-// gives its bias exactly.
+// Takes an element of a window if it is larger; NaN wins, and stays. The mean is subtracted first, so that a constant
+// channel gives its bias exactly.
 #define TAKE(r, c)                                                                                                     \
   {                                                                                                                    \
     const VEC v = (AT(x, start + ((long)(r)*s->width + (c)) * LANES) - mean) * scale + bias;                           \

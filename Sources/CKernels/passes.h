@@ -1,4 +1,5 @@
-// The way forward, and the gradient's way: tiles in blocks that stay in cache, input channels in chunks, output channels in panels.
+// The way forward, and the gradient's way: tiles in blocks that stay in cache, input channels in chunks, output
+// channels in panels.
 
 // Some tiles' inputs, as [points, C / chunk, capacity, chunk].
 INLINE void NAME(transform_inputs)(
@@ -43,8 +44,8 @@ INLINE void NAME(transpose_taps)(scheme scheme, const float *block, float *turne
     if (is_used(scheme, t)) NAME(transpose)(block + t * square, LANES, LANES, turned + t * square, LANES);
 }
 
-// A chunk's weights to a panel, as [points, panel / strip, count, strip]. Block by block, as they lie in memory, and the
-// next one on its way into the cache: a call with few tiles waits for little else.
+// A chunk's weights to a panel, as [points, panel / strip, count, strip]. Block by block, as they lie in memory, and
+// the next one on its way into the cache: a call with few tiles waits for little else.
 INLINE void NAME(transform_weights)(
     scheme scheme, const winograd_shape *s, const float *weight, int input, int count, int output, int panel, float *u,
     long apart) {

@@ -1,7 +1,7 @@
 // Between images and tiles: one tile, one block of channels.
 
-// Transforms a rectangle of an image, zeros where it hangs over, and writes its points `apart` Floats from each other, column
-// by column of `points_per_column`. With a sum, adds the rectangle's elements to it.
+// Transforms a rectangle of an image, zeros where it hangs over, and writes its points `apart` Floats from each other,
+// column by column of `points_per_column`. With a sum, adds the rectangle's elements to it.
 #define PATCH(NAME_OF_PATCH, TRANSFORM, SIDE)                                                                          \
   INLINE void NAME(NAME_OF_PATCH)(                                                                                     \
       scheme vertical, scheme horizontal, int points_per_column, const float *image, int height, int width, int y0,    \
@@ -98,8 +98,8 @@ INLINE void NAME(weight_patch)(scheme s, const float *weight, int mirrored, floa
   }
 }
 
-// The way back: the gradient of such a weight. It is added to the last of so many sums, that to the one before it, and so
-// on to the first, where it is put.
+// The way back: the gradient of such a weight. It is added to the last of so many sums, that to the one before it, and
+// so on to the first, where it is put.
 INLINE void NAME(weight_gradient_patch)(scheme s, const float *points, long apart, float *const *sums, int addends) {
   const int taps = facts_of[s].taps, count = facts_of[s].weights;
   VEC half[MOST_TAPS][6];

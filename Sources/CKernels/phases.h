@@ -1,5 +1,6 @@
 // What a large kernel on few plain channels with a stride of 2 is on the image's four phases, its even and odd rows and
-// columns: they are the channels of an image with half the side, and 7 taps are 4, the first of which meets one phase alone.
+// columns: they are the channels of an image with half the side, and 7 taps are 4, the first of which meets one phase
+// alone.
 #pragma once
 #include "blocking.h"
 

@@ -48,8 +48,8 @@ INLINE void NAME(product)(
   }
 }
 
-// A strip of C. Six rows of two vectors fit into AVX2's 16 registers, of four into AVX-512's 32, which load the least: 10
-// vectors for 24 products. 7 and 8 rows are better cut in halves.
+// A strip of C. Six rows of two vectors fit into AVX2's 16 registers, of four into AVX-512's 32, which load the least:
+// 10 vectors for 24 products. 7 and 8 rows are better cut in halves.
 INLINE void NAME(multiply_strip)(
     int vectors, int is_transposed, const float *a, long apart, const float *b, long b_stride, float *c, long c_stride,
     long rows, long steps, int adds, int reads_ahead, stretch ahead) {
@@ -84,8 +84,8 @@ INLINE void NAME(multiply_strip)(
 #undef ROWS
 }
 
-// Strip by strip. While the rows go by one, the next one comes into the cache, and after the last one `ahead`, if B is far
-// away.
+// Strip by strip. While the rows go by one, the next one comes into the cache, and after the last one `ahead`, if B is
+// far away.
 INLINE void NAME(multiply_strips)(
     factors kind, const float *a, long apart, strips b, strips c, long width, long rows, long columns, long steps,
     int adds, stretch ahead) {

@@ -10,11 +10,12 @@ typedef enum {
   F2,
   F3,
   F4,
-  // Every second output: F(m, 2) of the outer taps over every second input, and the middle tap times the inputs between,
-  // point by point.
+  // Every second output: F(m, 2) of the outer taps over every second input, and the middle tap times the inputs
+  // between, point by point.
   DOWN3,
   DOWN4,
-  // The way back from there: m inputs and a neighbor become 2 m outputs, by turns of the middle tap and of the outer ones.
+  // The way back from there: m inputs and a neighbor become 2 m outputs, by turns of the middle tap and of the outer
+  // ones.
   UP3,
   UP4,
   // F(3, 4).

@@ -1,8 +1,8 @@
 // The transforms of one dimension for a stride of 2.
 //
-// Outer taps meet every second input, as F(m, 2) at +-a, b, infinity and -b, a = 1/2, b = 5/4, made like F(4, 3); for three
-// outputs without -b. The middle tap meets the inputs between, which are taken as they are. Points lie in the order
-// a, -a, b, infinity, three of the middle tap, -b and its fourth. B^T and G have the opposite signs at -a and -b.
+// Outer taps meet every second input, as F(m, 2) at +-a, b, infinity and -b, a = 1/2, b = 5/4, made like F(4, 3); for
+// three outputs without -b. The middle tap meets the inputs between, which are taken as they are. Points lie in the
+// order a, -a, b, infinity, three of the middle tap, -b and its fourth. B^T and G have the opposite signs at -a and -b.
 
 #define A1 0.5f
 #define A2 (A1 * A1)

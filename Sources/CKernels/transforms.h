@@ -1,10 +1,10 @@
 // The transforms of one dimension, on vectors of LANES channels.
 //
-// F(2, 3) interpolates at 0, 1, -1 and infinity; F(4, 3) at 0, +-a, b, infinity and -b, in this order. a = 5/8, b = 3/2 are
-// exact in binary and keep the error at half of what the usual 1 and 2 give. With M(p) the product over the other finite
-// points q of (x - q), the rows of B^T are M's coefficients, those of A^T the points' powers, and G's row is
-// (1, p, p^2) / M(p). F(3, 4) has the same B^T and a p^3. F(3, 3) does without -b, and its B^T has the factors p + b that
-// F(4, 3)'s weights lack for it.
+// F(2, 3) interpolates at 0, 1, -1 and infinity; F(4, 3) at 0, +-a, b, infinity and -b, in this order. a = 5/8, b = 3/2
+// are exact in binary and keep the error at half of what the usual 1 and 2 give. With M(p) the product over the other
+// finite points q of (x - q), the rows of B^T are M's coefficients, those of A^T the points' powers, and G's row is
+// (1, p, p^2) / M(p). F(3, 4) has the same B^T and a p^3. F(3, 3) does without -b, and its B^T has the factors p + b
+// that F(4, 3)'s weights lack for it.
 //
 // An image of two pixels is y0 = w1 x0 + w2 x1, y1 = w0 x0 + w1 x1, by Karatsuba's trick: w1 (x0 + x1), (w2 - w1) x1,
 // (w0 - w1) x0.

@@ -2,13 +2,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// Kernels in C, because Swift has no words for instructions beyond the baseline: compiled for AVX-512, for AVX2, and for
-/// any processor, and chosen at run time. All run on the calling thread.
+/// Kernels in C, because Swift has no words for instructions beyond the baseline: compiled for AVX-512, for AVX2, and
+/// for any processor, and chosen at run time. All run on the calling thread.
 
 // MARK: - Reading ahead
 
-/// Memory that other kernels will read soon. One that computes more than it reads brings it into the second-level cache, bit
-/// by bit, and moves `next` on.
+/// Memory that other kernels will read soon. One that computes more than it reads brings it into the second-level
+/// cache, bit by bit, and moves `next` on.
 typedef struct {
   const char *next;
   const char *end;
@@ -31,8 +31,8 @@ typedef struct {
 /// The columns of a strip, four vectors of AVX-512's or two of AVX2's.
 static inline int matrix_strip(int block) { return block == 16 ? 64 : 16; }
 
-/// Rows of a product's first factor that stay in the second-level cache while all strips of the second go by: about equal
-/// blocks of heights that fill the registers. Of a perceptron's batch, 512 rows of a pass are 512 KB.
+/// Rows of a product's first factor that stay in the second-level cache while all strips of the second go by: about
+/// equal blocks of heights that fill the registers. Of a perceptron's batch, 512 rows of a pass are 512 KB.
 static inline ptrdiff_t matrix_rows_at_once(ptrdiff_t rows) {
   const ptrdiff_t most = 96, blocks = (rows + most - 1) / most;
   return rows <= most ? rows : ((rows + blocks - 1) / blocks + 23) / 24 * 24;
@@ -71,8 +71,8 @@ void sum_rows(
     int block, const float *x, const float *factors, ptrdiff_t rows, ptrdiff_t stride, float *sums, ptrdiff_t columns,
     int adds);
 
-/// Adds up `count` rows of `width` numbers on a stack: each row is placed on top, and as many times as `merges` says for it
-/// the topmost sum is then added to the one below. What remains, from the bottom, are the rows of `sums`.
+/// Adds up `count` rows of `width` numbers on a stack: each row is placed on top, and as many times as `merges` says
+/// for it the topmost sum is then added to the one below. What remains, from the bottom, are the rows of `sums`.
 ///
 /// The stack is at most 64 deep.
 void add_rows(const double *rows, ptrdiff_t width, const ptrdiff_t *merges, ptrdiff_t count, double *sums);
@@ -108,9 +108,9 @@ void sgd_finish(void);
 
 // MARK: - bf16
 
-/// Rounds to the nearest bf16, ties to even, NaN to NaN; subnormal numbers become 0 where the processor has an instruction
-/// for it. y = x rounded, which may be x itself, kept = y's upper halves; each unless it is null. `block` is 8 or 16, as
-/// everywhere.
+/// Rounds to the nearest bf16, ties to even, NaN to NaN; subnormal numbers become 0 where the processor has an
+/// instruction for it. y = x rounded, which may be x itself, kept = y's upper halves; each unless it is null. `block`
+/// is 8 or 16, as everywhere.
 void bfloat16_round(int block, const float *x, float *y, uint16_t *kept, ptrdiff_t count);
 
 /// y = the Floats whose upper halves are kept.
@@ -120,22 +120,24 @@ void bfloat16_expand(int block, const uint16_t *kept, float *y, ptrdiff_t count)
 
 /// Winograd's minimal filtering for convolutions with 3x3 kernels and blocked activations.
 ///
-/// An image is cut into tiles of m x m outputs; each comes of (m + 2) x (m + 2) inputs by as many multiplications per pair
-/// of channels, instead of 9 m^2:
+/// An image is cut into tiles of m x m outputs; each comes of (m + 2) x (m + 2) inputs by as many multiplications per
+/// pair of channels, instead of 9 m^2:
 ///
 ///     y = A^T [ (G g G^T) * (B^T x B) ] A
 ///
 /// summed over input channels where * stands, which makes (m + 2)^2 matrix products of tiles by channels. The weight's
-/// gradient is G^T [ sum over tiles of (B^T x B) * (A dy A^T) ] G. Where tiles of 4 x 4 would hang over, the last ones are
-/// 3 wide or high. An image that is as small as its only tile, 2 x 2 or 1 x 1 with one row of zeros around it, takes 9
-/// products or 1. With a stride of 2 the outer taps alone are filtered, over every second input: 81 multiplications.
+/// gradient is G^T [ sum over tiles of (B^T x B) * (A dy A^T) ] G. Where tiles of 4 x 4 would hang over, the last ones
+/// are 3 wide or high. An image that is as small as its only tile, 2 x 2 or 1 x 1 with one row of zeros around it,
+/// takes 9 products or 1. With a stride of 2 the outer taps alone are filtered, over every second input: 81
+/// multiplications.
 ///
-/// The stem, a 7x7 kernel over few plain channels with a stride of 2 and a padding of 3, is one of 4x4 over the image's four
-/// phases, its even and odd rows and columns: 36 multiplications per phase and 3 x 3 outputs, 16 per output instead of 49.
+/// The stem, a 7x7 kernel over few plain channels with a stride of 2 and a padding of 3, is one of 4x4 over the image's
+/// four phases, its even and odd rows and columns: 36 multiplications per phase and 3 x 3 outputs, 16 per output
+/// instead of 49.
 /// Sources: Winograd 1980, doi:10.1137/1.9781611970364; Lavin, Gray 2016, doi:10.1109/CVPR.2016.435.
 ///
-/// Activations are [n, C/b, H, W, b], weights [K/b, C/b, 3, 3, b of C, b of K], with blocks of b channels; the stem's x is
-/// [n, C, H, W] and its weight [K/b, 7, 7, C, b].
+/// Activations are [n, C/b, H, W, b], weights [K/b, C/b, 3, 3, b of C, b of K], with blocks of b channels; the stem's x
+/// is [n, C, H, W] and its weight [K/b, 7, 7, C, b].
 
 typedef struct {
   /// b, 8 or 16.
@@ -153,8 +155,9 @@ typedef struct {
   int stride;
   /// m, 2 or 4; 1 for images of one pixel; 3 for the stem. With a stride of 2 it is 4, and the padding 1.
   int tile;
-  /// Whether this is the gradient's way: then inputs are the convolution's outputs, C here and K its inputs, the padding is
-  /// 2 - padding, and the weight, [C/b, K/b, 3, 3, b of K, b of C] like the convolution's, is taken as its own mirror image.
+  /// Whether this is the gradient's way: then inputs are the convolution's outputs, C here and K its inputs, the
+  /// padding is 2 - padding, and the weight, [C/b, K/b, 3, 3, b of K, b of C] like the convolution's, is taken as its
+  /// own mirror image.
   int is_transposed;
 } winograd_shape;
 
@@ -176,27 +179,28 @@ ptrdiff_t winograd_multiplications(const winograd_shape *shape);
 /// Floats of scratch memory that any pass over so many samples takes.
 size_t winograd_scratch(const winograd_shape *shape, int samples);
 
-/// y = x convolved with the weight (+ bias, unless that is null). Reads ahead what `ahead` lists, up to an empty stretch.
+/// y = x convolved with the weight (+ bias, unless that is null). Reads ahead what `ahead` lists, up to an empty
+/// stretch.
 void winograd_forward(
     const winograd_shape *shape, const float *x, const float *weight, const float *bias, float *y, int samples,
     float *scratch, stretch *ahead);
 
 /// d_weight = x correlated with dy; d_bias = the sum of dy (unless that is null). Added to what is there if it `adds`.
 ///
-/// The sums over several summands, whose samples must `winograd_adds_up`, are those of a call for each of them, added up
-/// as they say; in the end there is one.
+/// The sums over several summands, whose samples must `winograd_adds_up`, are those of a call for each of them, added
+/// up as they say; in the end there is one.
 void winograd_backward_weights(
     const winograd_shape *shape, const float *x, const float *dy, float *d_weight, float *d_bias, int adds,
     const summand *summands, int count, float *scratch);
 
-/// Whether gradients of several summands, of so many samples in all, can be made at once: if they take one block of tiles,
-/// and not too much memory.
+/// Whether gradients of several summands, of so many samples in all, can be made at once: if they take one block of
+/// tiles, and not too much memory.
 int winograd_adds_up(const winograd_shape *shape, int samples);
 
 // MARK: - Convolutions of bf16 numbers
 
-/// Where an activation or a gradient of one is, [n, C/b, P, b]: as Floats, or as the upper halves of Floats, which are bf16
-/// numbers; batch norm's passes write both unless one is null.
+/// Where an activation or a gradient of one is, [n, C/b, P, b]: as Floats, or as the upper halves of Floats, which are
+/// bf16 numbers; batch norm's passes write both unless one is null.
 typedef struct {
   float *floats;
   uint16_t *halves;
@@ -204,10 +208,10 @@ typedef struct {
 
 /// Convolutions by AMX, whose instructions multiply tiles of 16 rows of bf16 numbers and add the products up in Floats.
 ///
-/// Activations are [n, C/16, H, W, 16], bf16 numbers as Floats or as halves; results are Floats, or rounded to halves. A
-/// forward pass takes weights as bf16 numbers [K/16, C/d, R, S, d/2, 16 of K, 2 of C], a backward pass
-/// [K/d, C/16, R, S, d/2, 16 of C, 2 of K], where d = 32, or 16 if the channels are no multiple of 32; gradients of weights
-/// are Floats, [K/16, C/16, R, S, 16 of C, 16 of K].
+/// Activations are [n, C/16, H, W, 16], bf16 numbers as Floats or as halves; results are Floats, or rounded to halves.
+/// A forward pass takes weights as bf16 numbers [K/16, C/d, R, S, d/2, 16 of K, 2 of C], a backward pass
+/// [K/d, C/16, R, S, d/2, 16 of C, 2 of K], where d = 32, or 16 if the channels are no multiple of 32; gradients of
+/// weights are Floats, [K/16, C/16, R, S, 16 of C, 16 of K].
 /// Source: Intel Architecture Instruction Set Extensions Programming Reference, chapter 3.
 
 /// The most taps along one side of a kernel.
@@ -302,11 +306,11 @@ typedef struct {
   int positions;
 } norm_shape;
 
-/// Adds sum(x) and sum(x^2) of every channel to the two rows of `sums`, [2, C]. x is Floats or halves; if it is both, the
-/// Floats are rounded to bf16 first, and put where the halves are.
+/// Adds sum(x) and sum(x^2) of every channel to the two rows of `sums`, [2, C]. x is Floats or halves; if it is both,
+/// the Floats are rounded to bf16 first, and put where the halves are.
 ///
-/// The squares are taken about a shift, the block's first element, so that they do not cancel when the mean is far larger
-/// than the deviation; with d = x - shift and n elements,
+/// The squares are taken about a shift, the block's first element, so that they do not cancel when the mean is far
+/// larger than the deviation; with d = x - shift and n elements,
 ///
 ///     sum(x) = sum(d) + n shift,   sum(x^2) = sum(d^2) + 2 shift sum(d) + n shift^2,
 ///
@@ -314,20 +318,20 @@ typedef struct {
 void channel_moments(const norm_shape *shape, activation x, int samples, double *sums);
 
 /// dz = dy * f'(y), f' of the function that follows (1 if y is null), and adds sum(dz) and sum(dz (x - mean)) of every
-/// channel to the two rows of `sums`. dz may be dy; dz_again is a second copy of it, unless it is null. If x is halves, dy is
-/// rounded to bf16 first.
+/// channel to the two rows of `sums`. dz may be dy; dz_again is a second copy of it, unless it is null. If x is halves,
+/// dy is rounded to bf16 first.
 void channel_gradient_sums(
     const norm_shape *shape, activation_function function, activation dy, activation y, activation x,
     const float *mean, activation dz, activation dz_again, int samples, double *sums);
 
-/// y = f((x - mean) * scale + bias (+ residual, unless that is null)), and 0 where channels are padding. If x is halves, y is
-/// rounded to bf16; if x is Floats, so is y.
+/// y = f((x - mean) * scale + bias (+ residual, unless that is null)), and 0 where channels are padding. If x is
+/// halves, y is rounded to bf16; if x is Floats, so is y.
 void normalize_forward(
     const norm_shape *shape, activation_function function, activation x, const float *mean, const float *scale,
     const float *bias, activation residual, activation y, int samples);
 
-/// dx = scale * (dz - shift - (x - mean) * slope) if it scales last, else scale * dz - shift - (x - mean) * slope. dx may be
-/// dz. x and dz are both Floats, or both halves; then dx is rounded to bf16, as Floats or halves.
+/// dx = scale * (dz - shift - (x - mean) * slope) if it scales last, else scale * dz - shift - (x - mean) * slope. dx
+/// may be dz. x and dz are both Floats, or both halves; then dx is rounded to bf16, as Floats or halves.
 void normalize_backward(
     const norm_shape *shape, activation dz, activation x, const float *mean, const float *scale, const float *shift,
     const float *slope, int scales_last, activation dx, int samples);
@@ -337,11 +341,11 @@ void normalize_backward(
 /// Of a window none of whose elements passes a gradient on; windows have fewer elements.
 enum { NO_ELEMENT = 255 };
 
-/// y = the largest element of each window of (x - mean) * scale + bias, and max(y, 0) if it rectifies. If x is halves, y is
-/// rounded to bf16.
+/// y = the largest element of each window of (x - mean) * scale + bias, and max(y, 0) if it rectifies. If x is halves,
+/// y is rounded to bf16.
 ///
-/// largest_at: [n, C/b, H', W', b], unless it is null: the number of that element within the window, row by row, the first
-/// of equals; NO_ELEMENT if it was not positive and is rectified.
+/// largest_at: [n, C/b, H', W', b], unless it is null: the number of that element within the window, row by row, the
+/// first of equals; NO_ELEMENT if it was not positive and is rectified.
 void normalize_and_pool(
     const pooling_shape *shape, activation x, const float *mean, const float *scale, const float *bias, int rectifies,
     activation y, uint8_t *largest_at, int samples);
