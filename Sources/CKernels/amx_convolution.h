@@ -1,6 +1,7 @@
 // Forward, and the gradient of the input: for each block of 16 outputs, matrix products of pixels by channels, one for
 // every tap of the kernel and chunk of input channels.
 #pragma once
+#include "amx_passage.h"
 
 // Where four tiles of results come from, and the elements where they go.
 typedef struct {

@@ -1,6 +1,7 @@
 // The gradient of the weight: for each block of 16 outputs, each block of 16 inputs and each tap, a matrix product over
 // pixels: dy, transposed, by the inputs that the tap has read.
 #pragma once
+#include "amx_strips.h"
 
 // Strips that are packed, and the sums over those before them: null if there are none before, or none behind.
 typedef struct {

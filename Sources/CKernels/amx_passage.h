@@ -1,5 +1,6 @@
 // What a pass of a convolution is along each axis of the image, and how its source is packed for it.
 #pragma once
+#include "amx_tiles.h"
 
 // Input channels of one product.
 static inline int depth_of(int channels) { return channels % 32 == 0 ? 32 : 16; }

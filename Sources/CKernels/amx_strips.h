@@ -1,5 +1,6 @@
 // How pixels are packed for the gradient of a weight: those of one product side by side, as pairs.
 #pragma once
+#include "amx_tiles.h"
 
 // Pixels of one product.
 enum { PIXELS = 32 };
