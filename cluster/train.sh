@@ -29,15 +29,11 @@ echo "building Lockstep"
 swift build -c release --product lockstep >.build-log 2>&1 || { cat .build-log >&2; exit 1; }
 rm -f .build-log
 
-cpus=$(nproc)
 ranks=${RANKS:-1}
-threads=$((cpus / ranks > 0 ? cpus / ranks : 1))
 [ $# -gt 0 ] || set -- --epochs 2 --batch-size 64 --schedule cosine
 cd "$here"
-# Every rank has its CPUs to itself where there are enough; mpirun would bind each to a single one.
-if [ $((ranks * threads)) -le "$cpus" ]; then
-  binding=(--map-by "slot:PE=$threads" --bind-to core)
-else
-  binding=(--oversubscribe --bind-to none)
-fi
-exec mpirun -np "$ranks" "${binding[@]}" "$root/.build/release/lockstep" train "$@"
+set -- "$root/.build/release/lockstep" train "$@"
+[ "$ranks" != 1 ] || exec "$@"
+# Ranks divide the machine's CPUs by themselves. mpirun would bind each to one, and counts cores, of which a CPU may be
+# half.
+exec mpirun -np "$ranks" --oversubscribe --bind-to none "$@"

@@ -1,7 +1,5 @@
 #include "CKernels.h"
 
-#if defined(__x86_64__)
-
 #include "amx_convolution.h"
 #include "amx_gradient.h"
 #include <cpuid.h>
@@ -25,24 +23,3 @@ size_t amx_scratch(const amx_shape *s, int samples) {
       2 * (s->outputs + waiting_sums(&t)) + t.strips_packed * (t.blocks_packed * t.x_block + t.dy_strip);
   return (size_t)max(max(forward, data), weights) * sizeof(uint16_t);
 }
-
-#else
-
-int amx_request(void) { return 0; }
-size_t amx_scratch(const amx_shape *s, int samples) { __builtin_trap(); }
-void amx_forward(
-    const amx_shape *s, activation x, const uint16_t *weight, const float *bias, activation y, int samples,
-    void *scratch) {
-  __builtin_trap();
-}
-void amx_backward_data(
-    const amx_shape *s, activation dy, const uint16_t *weight, activation dx, int samples, void *scratch) {
-  __builtin_trap();
-}
-void amx_backward_weights(
-    const amx_shape *s, activation x, activation dy, float *d_weight, float *d_bias, int adds, int samples,
-    void *scratch) {
-  __builtin_trap();
-}
-
-#endif

@@ -12,10 +12,8 @@
   })
 
 // The same by one instruction, which takes subnormal numbers for 0.
-#if defined(__x86_64__)
 typedef __bf16 sixteen_bfloat16 __attribute__((vector_size(32)));
 #define HALVED_BY_INSTRUCTION(v) ((HALVES)__builtin_convertvector(v, sixteen_bfloat16))
-#endif
 
 #define EXPANDED(halves) ((VEC)(__builtin_convertvector(halves, MASK) << 16))
 #define ROUNDED(v) EXPANDED(HALVED(v))

@@ -9,7 +9,7 @@
 // where Taylor's series of degree 7 errs by less than a tenth of a unit of the last place. Added to 1.5 * 2^23, a
 // number is rounded to an integer, found in its last bits.
 INLINE VEC NAME(exponential)(VEC x, float less) {
-  // Below -87 it is 0, less that; comparisons keep NaN.
+  // Below -87 it is exp(-87), less than 2e-38; comparisons keep NaN.
   x = SELECT(x < -87, (VEC){0} - 87, x);
   x = SELECT(x > 88, (VEC){0} + 88, x);
   const VEC shifted = x * 0x1.715476p0f + MAGIC, n = shifted - MAGIC;

@@ -34,8 +34,6 @@
 #define TARGET
 #include "variant.h"
 
-#if defined(__x86_64__)
-
 #define VARIANT avx2
 #define LANES 8
 #define TARGET __attribute__((target("avx2,fma")))
@@ -62,11 +60,6 @@
 #define WIDEST_BLOCK (__builtin_cpu_supports("avx512f") ? 16 : 8)
 #define CHOOSE_ROUNDING(name, block)                                                                                   \
   (block == 16 && __builtin_cpu_supports("avx512bf16") ? name##_avx512_bf16 : CHOOSE(name, block))
-#else
-#define CHOOSE(name, block) name##_portable
-#define CHOOSE_ROUNDING CHOOSE
-#define WIDEST_BLOCK 8
-#endif
 
 void matrix_multiply(
     int block, const matrix *a, const matrix *b, const matrix *c, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t steps,
@@ -108,13 +101,7 @@ void reciprocal_roots(int block, double *x, double added, ptrdiff_t count) {
   CHOOSE(roots, block)(x, added, count);
 }
 
-void sgd_finish(void) {
-#if defined(__x86_64__)
-  __builtin_ia32_sfence();
-#else
-  __atomic_thread_fence(__ATOMIC_RELEASE);
-#endif
-}
+void sgd_finish(void) { __builtin_ia32_sfence(); }
 
 void sgd_update(
     int block, const sgd_settings *settings, const float *gradient, float *velocity, const float *parameter,

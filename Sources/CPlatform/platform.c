@@ -1,42 +1,25 @@
 #define _GNU_SOURCE
 #include "CPlatform.h"
 
+#include <immintrin.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 extern void omp_set_num_threads(int);
 
 void platform_set_openmp_threads(int count) { omp_set_num_threads(count); }
 
 uint64_t platform_flush_denormals(void) {
-#if defined(__x86_64__)
   const uint64_t mode = _mm_getcsr();
   // Bit 15: flush to zero. Bit 6: denormals are zero.
   platform_set_float_mode(mode | 0x8040);
-#elif defined(__aarch64__)
-  uint64_t mode;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
-  platform_set_float_mode(mode | (1ULL << 24));
-#else
-  const uint64_t mode = 0;
-#endif
   return mode;
 }
 
-void platform_set_float_mode(uint64_t mode) {
-#if defined(__x86_64__)
-  _mm_setcsr((unsigned)mode);
-#elif defined(__aarch64__)
-  __asm__ volatile("msr fpcr, %0" : : "r"(mode));
-#endif
-}
+void platform_set_float_mode(uint64_t mode) { _mm_setcsr((unsigned)mode); }
 
 int platform_available_cpus(void) {
   cpu_set_t set;
@@ -65,13 +48,7 @@ void platform_set_affinity(const uint8_t *mask, int size) {
 
 int platform_create_memory_file(const char *label) { return memfd_create(label, MFD_CLOEXEC); }
 
-void platform_spin_hint(void) {
-#if defined(__x86_64__)
-  _mm_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
+void platform_spin_hint(void) { _mm_pause(); }
 
 int64_t platform_peak_memory(void) {
   long kibibytes = 0;

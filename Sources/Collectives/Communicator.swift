@@ -1,3 +1,4 @@
+import Foundation
 import Tensors
 
 /// A group of ranks that run the same program and meet in collectives.
@@ -24,13 +25,14 @@ public protocol Communicator: AnyObject, Sendable {
   /// Returns when every rank of this machine has called it. What one wrote to shared memory before, all can read after.
   func machineBarrier() throws
 
+  /// Returns when every rank has called it; for ranks that wait long: they sleep, and leave their CPUs to those that
+  /// compute. Late by milliseconds.
+  func sleepingBarrier() throws
+
   /// Memory shared by this machine's ranks, of which each one gives `bytes`, and all call it.
   ///
   /// - Throws: `LockstepError` on all of them if there is none to be had.
   func share(bytes: Int) throws -> SharedMemory
-
-  /// The same for ranks that wait long: they sleep, and leave their CPUs to those that compute. Late by milliseconds.
-  func sleepingBarrier() throws
 
   /// The communicator of the first `count` ranks; nil on the others. Every rank calls it.
   func first(_ count: Int) throws -> (any Communicator)?
@@ -75,6 +77,18 @@ extension Communicator {
       offset += length
     }
     return texts
+  }
+
+  /// The bytes that the first rank reads, on every rank: only its disk need have them. nil on all if it finds none.
+  ///
+  /// - Throws: `SharedError` on every rank if `read` throws.
+  package func fromFirst(_ read: () throws -> Data?) throws -> Data? {
+    var bytes = try agree { rank == 0 ? try read() : nil }
+    guard let count = try Int(allGather(bytes.map { "\($0.count)" } ?? "")[0]) else { return nil }
+    guard size > 1 else { return bytes }
+    if rank > 0 { bytes = Data(count: count) }
+    try bytes!.withUnsafeMutableBytes { try broadcast($0, root: 0) }
+    return bytes
   }
 
   /// Runs `body` on every rank and makes all ranks agree on the outcome: if it throws anywhere, it throws everywhere.

@@ -171,6 +171,6 @@ extension MachineMeeting {
     let size = try local.number(MPI_Comm_size, "MPI_Comm_size")
     self.init(
       try local.sharedMemory(bytes: Self.regionBytes), index: try local.number(MPI_Comm_rank, "MPI_Comm_rank"),
-      patience: size > ProcessInfo.processInfo.processorCount ? .oversubscribed : .dedicated)
+      patience: Barrier.Patience(ranks: size, threads: 1))
   }
 }

@@ -9,6 +9,13 @@ extension Barrier {
     /// Threads outnumber CPUs: whoever stays awake keeps another from arriving.
     case oversubscribed
 
+    /// That of a rank's threads, and of as many as those of each other rank of the machine: a launcher may have bound this
+    /// rank to few CPUs, or ranks may share them all.
+    package init(ranks: Int, threads: Int) {
+      let isCrowded = threads > platform_available_cpus() || ranks * threads > ProcessInfo.processInfo.processorCount
+      self = isCrowded ? .oversubscribed : .dedicated
+    }
+
     /// Looks some 10 ns apart.
     private var spins: Int { self == .dedicated ? 2_000 : 20 }
     /// Looks with a yield between them, before a thread sleeps that is woken up.

@@ -24,6 +24,11 @@ struct BenchArguments: ParsableArguments {
 
   @OptionGroup var precisionArguments: PrecisionArguments
 
+  func validate() throws {
+    // More noise than memory holds is a slip of the finger.
+    if batchSize > 1 << 20 { throw ValidationError("--batch-size takes at most \(1 << 20) samples.") }
+  }
+
   func options(_ job: Job) -> TrainingOptions {
     var options = TrainingOptions()
     options.globalBatchSize = batchSize

@@ -56,6 +56,6 @@ struct BenchStepCommand: JobCommand {
     }
     bar.clear()
     let table = StepTable(benchmark, trainer, model: model)
-    job.print(json ? table.json : table.text)
+    job.print(json ? try table.json : table.text)
   }
 }

@@ -60,12 +60,12 @@ struct EvaluateCommand: JobCommand {
       let data = try dataArguments.load(seed: seed)
       if data.test == nil { throw LockstepError("the data set \(data.name) has no test samples to evaluate on") }
       let model = try modelArguments.make(for: data)
-      let trainer = try Trainer(
+      return try Trainer(
         model, data: data, options: options, communicator: job.communicator,
         onlyEvaluates: recomputeStatistics == nil)
-      try trainer.initialize(from: Safetensors(contentsOf: initial), source: initial)
-      return trainer
     }
+    let file = try job.parameters(of: initial)
+    try job.communicator.agree { try trainer.initialize(from: file, source: initial) }
     try job.announce(options, "\(modelArguments.model) on \(trainer.data.name)")
     if let recomputeStatistics {
       try job.communicator.agree { try trainer.recomputeStatistics(batches: recomputeStatistics) }

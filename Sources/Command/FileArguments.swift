@@ -1,5 +1,7 @@
 import ArgumentParser
+import Collectives
 import Layers
+import Reports
 import Tensors
 import Training
 
@@ -27,9 +29,9 @@ struct FileArguments: ParsableArguments {
   var plan: String?
 
   /// The kernels and slices: those asked for, or those of the checkpoint to go on from.
-  func kernels() throws -> KernelPlan? {
-    if let plan { return try KernelPlan(contentsOf: plan) }
-    return resume ? try checkpointFolder?.kernels() : nil
+  func kernels(_ job: Job) throws -> KernelPlan? {
+    if let plan { return try job.communicator.agree { try KernelPlan(contentsOf: plan) } }
+    return resume ? try checkpointFolder?.kernels(job.communicator) : nil
   }
 
   func validate() throws {
@@ -38,10 +40,10 @@ struct FileArguments: ParsableArguments {
 
   var checkpointFolder: CheckpointFolder? { checkpoint.map { CheckpointFolder($0) } }
 
-  /// Finds out before training whether what comes after it can be written.
+  /// Finds out before training whether what comes after it can be written, by the first rank.
   func check() throws {
     if let save { try AtomicFile.checkWritable(save) }
-    if let metrics { try AtomicFile.checkWritable(metrics) }
+    if let metrics { try MetricsFile.checkWritable(metrics) }
     guard let checkpointFolder else { return }
     try checkpointFolder.prepare()
     if let step = try checkpointFolder.latestStep(), !resume {
@@ -54,11 +56,15 @@ struct FileArguments: ParsableArguments {
   /// Takes the state that training starts from.
   ///
   /// - Returns: a line that says so.
-  func restore(_ trainer: Trainer, _ identity: [String: String]) throws -> String? {
-    if resume, let checkpointFolder, let step = try checkpointFolder.latestStep() {
-      if try checkpointFolder.restore(trainer, options: identity) { return "resuming after step \(step)" }
+  func restore(_ trainer: Trainer, _ identity: [String: String], _ job: Job) throws -> String? {
+    if resume, let checkpointFolder, let changes = try checkpointFolder.restore(trainer, options: identity) {
+      let warnings = changes.map { "\nwarning: \($0); the model will be another than without the pause" }
+      return "resuming after step \(trainer.engine.step)" + warnings.joined()
     }
-    if let initial { try trainer.initialize(from: Safetensors(contentsOf: initial), source: initial) }
+    if let initial {
+      let file = try job.parameters(of: initial)
+      try job.communicator.agree { try trainer.initialize(from: file, source: initial) }
+    }
     return resume ? "no checkpoint in \(checkpoint ?? "") yet: starting from the beginning" : nil
   }
 

@@ -18,13 +18,14 @@ struct InspectCommand: JobCommand {
   var json = false
 
   func run(_ job: Job) throws {
+    let options = arguments.options(job)
+    try job.requireSame(arguments.shared(options))
     let trainer = try job.communicator.agree { () throws -> Trainer in
       let data = try arguments.data()
       return try Trainer(
-        arguments.modelArguments.make(for: data), data: data, options: arguments.options(job),
-        communicator: job.communicator)
+        arguments.modelArguments.make(for: data), data: data, options: options, communicator: job.communicator)
     }
     let table = NetworkTable(trainer, model: arguments.modelArguments.model)
-    job.print(json ? table.json : table.text)
+    job.print(json ? try table.json : table.text)
   }
 }

@@ -9,9 +9,14 @@ import Training
 /// This process as one rank of a job.
 struct Job {
   let communicator: any Communicator
+  /// The CPUs of the rank that has the fewest: those it may use, or its share of the machine's where ranks are not bound.
+  private let processors: Int
 
-  init(_ communicator: any Communicator) {
+  /// Called by every rank.
+  init(_ communicator: any Communicator) throws {
     self.communicator = communicator
+    let mine = min(Machine.availableProcessors, max(1, Machine.processorCount / communicator.localSize))
+    processors = try communicator.allGather("\(mine)").compactMap { Int($0) }.min() ?? mine
   }
 
   /// MPI's, if a launcher started this process; otherwise that of a process alone.
@@ -31,23 +36,32 @@ struct Job {
 
   /// What rank 0 holds, on every rank.
   func broadcast<Value: Codable>(_ value: Value) throws -> Value {
-    let text = try communicator.allGather(isFirst ? Formats.json([value]) : "")[0]
-    return try JSONDecoder().decode([Value].self, from: Data(text.utf8))[0]
+    let bytes = try communicator.fromFirst { try Data(Formats.json([value]).utf8) }
+    return try JSONDecoder().decode([Value].self, from: bytes!)[0]
   }
 
-  /// The threads of each rank if none are asked for: the CPUs this rank may use, or its share of the machine's where
-  /// ranks are not bound; but no more than have a shard of every batch.
-  func defaultThreads(shards: Int) -> Int {
-    let processors = min(Machine.availableProcessors, max(1, Machine.processorCount / communicator.localSize))
-    return min(processors, max(1, shards / communicator.size))
+  /// A file of parameters on every rank; rank 0 reads it.
+  func parameters(of path: String) throws -> Safetensors {
+    let bytes = try communicator.fromFirst { try fileBytes(of: path) }
+    return try communicator.agree { try Safetensors(bytes!, from: path) }
   }
 
-  /// Ends the job if ranks run different builds of the program, or different subcommands.
+  /// The threads of each rank if none are asked for: its CPUs, but no more than have a shard of every batch.
+  func defaultThreads(shards: Int) -> Int { min(processors, max(1, shards / communicator.size)) }
+
+  /// Ends the job if ranks run different builds of the program or different subcommands, or compute with different
+  /// instructions: those decide the bits, and how parameters lie in memory.
   func requireSameProgram(subcommand: String) throws {
     let builds = try communicator.allGather(Self.buildIdentity)
     if let other = builds.firstIndex(where: { $0 != builds[0] }) {
       throw SharedError(
         "rank \(other) runs another build of lockstep than rank 0; install the same one on every host")
+    }
+    let instructions = try communicator.allGather("\(InstructionSet.name), \(InstructionSet.libraryVersion)")
+    if let other = instructions.firstIndex(where: { $0 != instructions[0] }) {
+      throw SharedError(
+        "rank \(other) computes with \(instructions[other]), but rank 0 with \(instructions[0]); take hosts that are"
+          + " alike, or set ONEDNN_MAX_CPU_ISA on all of them to what the least one has, as in AVX2")
     }
     let subcommands = try communicator.allGather(subcommand)
     if let other = subcommands.firstIndex(where: { $0 != subcommand }) {

@@ -42,7 +42,7 @@ enum Main {
     }
     do {
       let command = try parse(communicator)
-      let job = Job(communicator)
+      let job = try Job(communicator)
       try job.requireSameProgram(subcommand: type(of: command)._commandName)
       try command.run(job)
       leave(communicator, code: 0)

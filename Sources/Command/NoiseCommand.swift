@@ -64,12 +64,12 @@ struct NoiseCommand: JobCommand {
       identity + [
         ("data", dataArguments.data ?? "unset"), ("threads", "\(options.threads)"),
       ] + outputArguments.options)
-    let (trainer, file) = try job.communicator.agree { [options] in
+    let trainer = try job.communicator.agree { [options] () throws -> Trainer in
       let data = try dataArguments.load(seed: seed)
       let network = try ModelZoo.model(model, ModelOptions(input: data.shape, classCount: data.classCount))
-      let trainer = try Trainer(network, data: data, options: options, communicator: job.communicator)
-      return (trainer, try trained.map { try Safetensors(contentsOf: $0) })
+      return try Trainer(network, data: data, options: options, communicator: job.communicator)
     }
+    let file = try trained.map { try job.parameters(of: $0) }
     let (folder, earlier) = try outputArguments.open(NoiseReport.self, named: "noise", options: identity, job)
     try job.announce(options, "\(model) on \(trainer.data.name), \(batches) batches to look at")
     var report = earlier ?? NoiseReport()

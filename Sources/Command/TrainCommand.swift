@@ -28,16 +28,14 @@ struct TrainCommand: JobCommand {
   func run(_ job: Job) throws {
     var options = arguments.options(job)
     try job.requireSame(sharedOptions(options))
-    options.kernels = try job.communicator.agree { try files.kernels() }
+    options.kernels = try files.kernels(job)
     try job.requireSame([("plan", try planIdentity(options))])
     let trainer = try job.communicator.agree { [options] () throws -> Trainer in
-      try files.check()
+      if job.isFirst { try files.check() }
       let data = try dataArguments.load(seed: options.seed)
       return try Trainer(modelArguments.make(for: data), data: data, options: options, communicator: job.communicator)
     }
-    let resumed = try job.communicator.agree { [options] in
-      try files.restore(trainer, identity(options, trainer))
-    }
+    let resumed = try files.restore(trainer, identity(options, trainer), job)
     try job.announce(options, subject(trainer))
     if let resumed { job.print(resumed) }
     try train(trainer, job, identity(options, trainer))

@@ -1,5 +1,6 @@
 import Foundation
 import Reports
+import Tensors
 
 extension Smoothness {
   /// What was found, to read.
@@ -102,7 +103,7 @@ extension Smoothness {
     }
     guard let norm = network(.batchNorm), let plain = network(.plain) else { return findings }
     for (name, value) in measures {
-      if let one = median(norm.landscapes.compactMap(value)), let other = median(plain.landscapes.compactMap(value)) {
+      if let one = norm.landscapes.compactMap(value).median, let other = plain.landscapes.compactMap(value).median {
         findings.append(
           "\(name): median \(significant(one)) with batch norm, \(significant(other)) without, so that batch norm is"
             + " \(one < other ? "smoother by a factor of \(significant(other / one)), as in the paper" : "not smoother here, other than in the paper")."
@@ -124,7 +125,7 @@ extension Smoothness {
     for (one, other, name) in [
       (norm, plain, model), (network(.linearBatchNorm), network(.linearPlain), "the linear network"),
     ] {
-      guard let one, let other, let a = median(one.shifts.map(\.cosine)), let b = median(other.shifts.map(\.cosine))
+      guard let one, let other, let a = one.shifts.map(\.cosine).median, let b = other.shifts.map(\.cosine).median
       else { continue }
       findings.append(
         "Covariate shift in \(name): the median cosine between a layer's gradients before and after is"
@@ -141,10 +142,6 @@ extension Smoothness {
       ("Largest change of the gradient along it", { $0.gradientChange?.upperBound }),
       ("Effective beta-smoothness", \.smoothness),
     ]
-  }
-
-  private func median(_ values: [Double]) -> Double? {
-    values.isEmpty ? nil : values.sorted()[values.count / 2]
   }
 
   /// Three digits.
@@ -165,7 +162,7 @@ extension Smoothness {
           network.course.last?.accuracy.map(Formats.percent) ?? "", network.testAccuracy.map(Formats.percent) ?? "",
         ]
           + measures.map { _, value in
-            median(network.landscapes.compactMap(value)).map(significant) ?? ""
+            network.landscapes.compactMap(value).median.map(significant) ?? ""
           })
     }
     return table

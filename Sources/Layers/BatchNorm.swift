@@ -84,12 +84,10 @@ final class BatchNormMoments: Operation, MeetingParticipant, @unchecked Sendable
       // Found once, so that the loop takes vectors of channels.
       let (means, variances, unbiased) = (k.mean, k.variance, k.unbiasedVariance)
       for c in 0..<norm.channels {
-        let mean = sums[c] / n
-        let variance = squares[c] / n - mean * mean
+        let (mean, variance) = meanAndVariance(sum: sums[c], squaredSum: squares[c], count: n)
         means[c] = Float(mean)
-        // What remains below Double's resolution of the squares is rounding: the channel is constant.
-        variances[c] = variance < mean * mean * 0x1p-50 ? 0 : variance
-        unbiased[c] = Float(variances[c] * n / (n - 1))
+        variances[c] = variance
+        unbiased[c] = Float(variance * n / (n - 1))
       }
       norm.deriveFactors(k, worker.parameters)
     }

@@ -95,10 +95,7 @@ final class GroupNormOperation: ActivatingOperation, @unchecked Sendable {
         sum += memory.sums[c]
         squaredSum += memory.sums[layout.paddedChannels + c]
       }
-      let mean = sum / count
-      var variance = squaredSum / count - mean * mean
-      // What remains below Double's resolution of the squares is rounding: the group is constant.
-      if variance < mean * mean * 0x1p-50 { variance = 0 }
+      let (mean, variance) = meanAndVariance(sum: sum, squaredSum: squaredSum, count: count)
       kept(slice).setMoments(sample, group, mean: mean, rstd: 1 / (variance + Double(layer.epsilon)).squareRoot())
     }
   }

@@ -30,6 +30,11 @@ public struct KernelPlan: Codable, Hashable, Sendable {
     guard let data = FileManager.default.contents(atPath: path) else {
       throw LockstepError("cannot read the plan \(path); lockstep tune --save \(path) makes one")
     }
+    try self.init(data, from: path)
+  }
+
+  /// - Parameter path: where the bytes come from, for errors.
+  package init(_ data: Data, from path: String) throws {
     do {
       self = try JSONDecoder().decode(KernelPlan.self, from: data)
     } catch {

@@ -38,11 +38,13 @@ package struct PopulationMoments {
     zip(norms, sums).flatMap { moments, sums in
       let norm = moments.norm
       let n = Double(samples * norm.layout.positions)
-      let means = (0..<norm.layout.shape.channels).map { sums[$0] / n }
-      let variances = means.enumerated().map { c, mean in
-        max(0, sums[norm.channels + c] / n - mean * mean) * n / (n - 1)
+      let channels = (0..<norm.layout.shape.channels).map { c in
+        meanAndVariance(sum: sums[c], squaredSum: sums[norm.channels + c], count: n)
       }
-      return [(norm.runningMean, means.map { Float($0) }), (norm.runningVariance, variances.map { Float($0) })]
+      return [
+        (norm.runningMean, channels.map { Float($0.mean) }),
+        (norm.runningVariance, channels.map { Float($0.variance * n / (n - 1)) }),
+      ]
     }
   }
 }

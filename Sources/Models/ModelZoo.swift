@@ -22,8 +22,9 @@ public enum ModelZoo {
     }
     if name.hasPrefix("mlp:") {
       let widths = name.dropFirst(4).split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
-      guard widths.allSatisfy({ $0 > 0 }) else {
-        throw LockstepError("the model \(name) needs positive widths, as in mlp:256,128")
+      // A layer wider than a million is a slip of the finger.
+      guard widths.allSatisfy((1...1 << 20).contains) else {
+        throw LockstepError("the model \(name) needs widths from 1 to \(1 << 20), as in mlp:256,128")
       }
       return Perceptron.relu(widths, options)
     }

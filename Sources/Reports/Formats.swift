@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 /// Numbers as people read them.
 package enum Formats {
@@ -14,10 +15,17 @@ package enum Formats {
   }
 
   /// A table of plain values as JSON, with the same bytes for the same values.
-  package static func json(_ table: some Encodable) -> String {
+  ///
+  /// - Throws: `LockstepError` if one of them is not finite, for which JSON has no word.
+  package static func json(_ table: some Encodable) throws -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    return String(decoding: try! encoder.encode(table), as: UTF8.self)
+    do {
+      return try String(decoding: encoder.encode(table), as: UTF8.self)
+    } catch {
+      throw LockstepError(
+        "there is a number among the results that is not finite; if training has diverged, lower --learning-rate")
+    }
   }
 
   /// Names without their repetitions, in order.

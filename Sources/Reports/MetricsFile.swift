@@ -14,18 +14,27 @@ public final class MetricsFile {
   ///   what is there. nil for a new run.
   public init(_ path: String, after step: Int?) throws {
     self.path = path
-    if let step, FileManager.default.fileExists(atPath: path) {
-      try Self.dropLines(of: path, after: step)
-    } else {
-      guard FileManager.default.createFile(atPath: path, contents: nil) else {
-        throw LockstepError("cannot write the metrics file \(path)")
-      }
+    if let step { try Self.dropLines(of: path, after: step) }
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (step == nil ? O_TRUNC : 0), 0o644)
+    guard descriptor >= 0 else {
+      throw LockstepError("cannot write the metrics file \(path): \(String(cString: strerror(errno)))")
     }
-    guard let handle = FileHandle(forWritingAtPath: path) else {
-      throw LockstepError("cannot write the metrics file \(path)")
+    handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+  }
+
+  /// Finds out whether a file, pipe or device of that name can be written to.
+  public static func checkWritable(_ path: String) throws {
+    // A resumed run may drop lines, and write what remains anew.
+    guard keepsNothing(path) else { return try AtomicFile.checkWritable(path) }
+    guard access(path, W_OK) == 0 else {
+      throw LockstepError("cannot write \(path): \(String(cString: strerror(errno)))")
     }
-    self.handle = handle
-    _ = try? handle.seekToEnd()
+  }
+
+  /// Whether there is a pipe or a device of that name.
+  private static func keepsNothing(_ path: String) -> Bool {
+    var facts = stat()
+    return stat(path, &facts) == 0 && ![S_IFREG, S_IFDIR].contains(facts.st_mode & S_IFMT)
   }
 
   private static func dropLines(of path: String, after step: Int) throws {
@@ -33,9 +42,7 @@ public final class MetricsFile {
       let step: Int
     }
     let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
-    let type = try? FileManager.default.attributesOfItem(atPath: target)[.type] as? FileAttributeType
-    // Pipes and devices keep nothing.
-    guard type == .typeRegular, let contents = FileManager.default.contents(atPath: target) else { return }
+    guard !keepsNothing(path), let contents = FileManager.default.contents(atPath: target) else { return }
     let lines = contents.split(separator: newline)
     let kept = lines.filter { ((try? JSONDecoder().decode(Line.self, from: $0))?.step ?? .max) <= step }
     if kept.count < lines.count { try AtomicFile.write(kept.map { $0 + [newline] }, to: target) }

@@ -77,9 +77,7 @@ public struct NetworkTable: Encodable, Sendable {
   }
 
   /// The table as JSON.
-  public var json: String {
-    Formats.json(self)
-  }
+  public var json: String { get throws { try Formats.json(self) } }
 
   /// The table as text.
   public var text: String {

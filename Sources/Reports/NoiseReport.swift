@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 import Training
 
 /// How noisy per-worker statistics are, in a fresh and in a trained network: for people as a table and a page, for
@@ -92,7 +93,7 @@ public struct NoiseReport: Codable, Sendable {
         let slopes = noise.layers.map { $0.slope(path) }
         let near = slopes.count { abs($0 + 1) <= 0.1 }
         findings.append(
-          "In the \(state) network the variance of the batch \(kind) falls as N^\(Self.number(Self.median(slopes), 2)) with"
+          "In the \(state) network the variance of the batch \(kind) falls as N^\(Self.number(slopes.median!, 2)) with"
             + " the samples per worker N (median of \(slopes.count) layers, \(Self.number(slopes.min()!, 2)) to"
             + " \(Self.number(slopes.max()!, 2))): \(near == slopes.count ? "all" : "\(near) of \(slopes.count)")"
             + " within 10% of the 1/N law.")
@@ -101,9 +102,9 @@ public struct NoiseReport: Codable, Sendable {
       let worst = errors.max { $0.0 < $1.0 }!
       findings.append(
         "In the \(state) network a worker with \(fewest) samples is off by"
-          + " \(Formats.fixed(Self.median(errors.map(\.0)), 2)) standard deviations in a channel's mean (median of the"
+          + " \(Formats.fixed(errors.map(\.0).median!, 2)) standard deviations in a channel's mean (median of the"
           + " layers; \(Formats.fixed(worst.0, 2)) in \(worst.2)); sync, with all \(most), by"
-          + " \(Formats.fixed(Self.median(errors.map(\.1)), 3)).")
+          + " \(Formats.fixed(errors.map(\.1).median!, 3)).")
     }
     return findings
   }
@@ -163,6 +164,4 @@ public struct NoiseReport: Codable, Sendable {
     chart.series.append(Series("1/N law", [Series.Point(1, -1), Series.Point(Double(count), -1)], .reference))
     return chart
   }
-
-  private static func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 }

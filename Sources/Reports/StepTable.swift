@@ -102,9 +102,7 @@ public struct StepTable: Encodable, Sendable {
     peak_memory_bytes = benchmark.peakMemory
   }
 
-  public var json: String {
-    Formats.json(self)
-  }
+  public var json: String { get throws { try Formats.json(self) } }
 
   public var text: String {
     var table = Table(

@@ -29,6 +29,8 @@ package final class AlignedBuffer<Element: BitwiseCopyable>: @unchecked Sendable
   package init(count: Int) {
     self.count = count
     let bytes = max(count, 1) * MemoryLayout<Element>.stride
+    // Linux would promise more than there is, and end the process when it takes it.
+    guard bytes <= machineMemory else { Self.fail(bytes) }
     let aligned: UnsafeMutableRawPointer
     if bytes < 2 * Self.hugePage {
       guard let heap = calloc(1, bytes + Self.alignment + Self.readAhead) else { Self.fail(bytes) }
@@ -47,8 +49,11 @@ package final class AlignedBuffer<Element: BitwiseCopyable>: @unchecked Sendable
     start = aligned.bindMemory(to: Element.self, capacity: max(count, 1))
   }
 
+  /// Ends the process, and with it the job, where no caller could go on.
   private static func fail(_ bytes: Int) -> Never {
-    invariantFailure("there are no \(bytes) bytes of memory to be had")
+    let error = "lockstep: there are no \(bytes >> 20) MiB of memory to be had; a smaller batch or network takes less\n"
+    FileHandle.standardError.write(Data(error.utf8))
+    exit(1)
   }
 
   deinit {
@@ -61,6 +66,9 @@ package final class AlignedBuffer<Element: BitwiseCopyable>: @unchecked Sendable
   package var elements: UnsafeMutableBufferPointer<Element> { .init(start: start, count: count) }
   package var bytes: UnsafeMutableRawBufferPointer { .init(elements) }
 }
+
+/// The machine's, in bytes.
+private let machineMemory = Int(ProcessInfo.processInfo.physicalMemory)
 
 /// The smallest multiple of a cache line's Floats that holds `count` of them.
 package func paddedCount(_ count: Int) -> Int { (count + 15) & ~15 }

@@ -81,13 +81,10 @@ public struct Safetensors: Sendable, Equatable {
   /// Reads a file whole.
   ///
   /// - Throws: `LockstepError` naming the file, the offset and what was expected there.
-  public init(contentsOf path: String) throws {
-    let bytes: Data
-    do {
-      bytes = try Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped)
-    } catch {
-      throw LockstepError("cannot read \(path): \(Self.reason(error, path))")
-    }
+  public init(contentsOf path: String) throws { try self.init(fileBytes(of: path), from: path) }
+
+  /// - Parameter path: where the bytes come from, for errors.
+  package init(_ bytes: Data, from path: String) throws {
     guard bytes.count >= 8 else {
       throw LockstepError("\(path): offset 0: expected 8 bytes of header length, found \(bytes.count)")
     }
@@ -147,17 +144,5 @@ public struct Safetensors: Sendable, Equatable {
     }
     let range = start + entry.data_offsets[0]..<start + entry.data_offsets[1]
     return Tensor(type: type, shape: entry.shape, data: bytes.subdata(in: range))
-  }
-
-  /// The system's short reason for a failed read.
-  private static func reason(_ error: any Error, _ path: String) -> String {
-    var isDirectory: ObjCBool = false
-    if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
-      return "it is a directory"
-    }
-    let error = error as NSError
-    let underlying = error.userInfo[NSUnderlyingErrorKey] as? NSError ?? error
-    if underlying.domain == NSPOSIXErrorDomain { return String(cString: strerror(Int32(underlying.code))) }
-    return error.code == CocoaError.fileReadNoSuchFile.rawValue ? "no such file" : error.localizedDescription
   }
 }

@@ -21,29 +21,45 @@ public struct CheckpointFolder: Sendable {
     self.path = path
   }
 
-  private struct Run: Codable {
+  struct Run: Codable {
     let step: Int
     let batches_tracked: Int
     let options: [String: String]
+    /// What decides bits too, but may change while a run pauses; earlier versions did not keep it.
+    let conditions: [String: String]?
   }
 
   /// The step of the newest checkpoint, if there is one.
   ///
   /// - Throws: `LockstepError` if `latest` is damaged: a run that may be there must not be overwritten.
-  public func latestStep() throws -> Int? {
-    guard let latest else { return nil }
-    guard latest.hasPrefix("step-"), let step = Int(latest.dropFirst("step-".count)) else {
+  public func latestStep() throws -> Int? { try latest().map { Self.step(of: $0)! } }
+
+  /// The name of the newest checkpoint.
+  func latest() throws -> String? {
+    let file = "\(path)/latest"
+    guard FileManager.default.fileExists(atPath: file) else { return nil }
+    guard let data = FileManager.default.contents(atPath: file) else {
+      throw LockstepError("cannot read \(file), which names the newest checkpoint; is there no permission?")
+    }
+    let name = String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    guard Self.step(of: name) != nil else {
       throw LockstepError(
-        "\(path)/latest is damaged: it should name the newest checkpoint, as in step-00000120; write the name there, or"
+        "\(file) is damaged: it should name the newest checkpoint, as in step-00000120; write the name there, or"
           + " choose another folder")
     }
-    return step
+    return name
   }
 
-  private var latest: String? {
-    FileManager.default.contents(atPath: "\(path)/latest").map {
-      String(decoding: $0, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+  private static func name(ofStep step: Int) -> String {
+    "step-" + String(repeating: "0", count: max(0, 8 - "\(step)".count)) + "\(step)"
+  }
+
+  /// The step of a checkpoint of that name; nil for whatever else is in the folder.
+  private static func step(of name: String) -> Int? {
+    guard name.hasPrefix("step-"), let step = Int(name.dropFirst("step-".count)), name == Self.name(ofStep: step) else {
+      return nil
     }
+    return step
   }
 
   /// Makes the folder and checks that it can be written.
@@ -64,15 +80,17 @@ public struct CheckpointFolder: Sendable {
     let velocities = try engine.velocities()
     try engine.communicator.agree {
       guard engine.communicator.rank == 0 else { return }
-      let name = "step-" + String(repeating: "0", count: max(0, 8 - "\(engine.step)".count)) + "\(engine.step)"
-      try write(engine, velocities, options, trainer.options.kernels, name)
+      try write(engine, velocities, options, trainer.options.kernels, Self.name(ofStep: engine.step))
     }
   }
+
+  /// What the name of a folder ends in while it is written.
+  private static let partial = ".partial"
 
   private func write(
     _ engine: Engine, _ velocities: Safetensors, _ options: [String: String], _ kernels: KernelPlan?, _ name: String
   ) throws {
-    let partial = "\(path)/\(name).partial"
+    let partial = "\(path)/\(name)\(Self.partial)"
     let files = FileManager.default
     do {
       try? files.removeItem(atPath: partial)
@@ -81,56 +99,22 @@ public struct CheckpointFolder: Sendable {
       try velocities.write(to: "\(partial)/optimizer.safetensors")
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-      let run = Run(step: engine.step, batches_tracked: engine.batchesTracked, options: options)
+      let run = Run(
+        step: engine.step, batches_tracked: engine.batchesTracked, options: options, conditions: engine.conditions)
       try AtomicFile.write([encoder.encode(run)], to: "\(partial)/run.json")
       try kernels?.write(to: "\(partial)/plan.json")
-      let previous = latest
+      let previous = try latest()
       try? files.removeItem(atPath: "\(path)/\(name)")
       try files.moveItem(atPath: partial, toPath: "\(path)/\(name)")
       try AtomicFile.write([Data("\(name)\n".utf8)], to: "\(path)/latest")
-      for old in try files.contentsOfDirectory(atPath: path)
-      where old.hasPrefix("step-") && old != name && old != previous {
-        try? files.removeItem(atPath: "\(path)/\(old)")
+      for old in try files.contentsOfDirectory(atPath: path) where old != name && old != previous {
+        let stem = old.hasSuffix(Self.partial) ? String(old.dropLast(Self.partial.count)) : old
+        if Self.step(of: stem) != nil { try? files.removeItem(atPath: "\(path)/\(old)") }
       }
     } catch let error as LockstepError {
       throw error
     } catch {
       throw LockstepError("cannot write the checkpoint \(path)/\(name): \(error.localizedDescription)")
     }
-  }
-
-  /// The newest checkpoint's kernels and slices, if they are not the usual ones.
-  public func kernels() throws -> KernelPlan? {
-    guard let latest else { return nil }
-    let file = "\(path)/\(latest)/plan.json"
-    return FileManager.default.fileExists(atPath: file) ? try KernelPlan(contentsOf: file) : nil
-  }
-
-  /// Takes the newest checkpoint's state.
-  ///
-  /// - Returns: false if there is none.
-  /// - Throws: `LockstepError` if it is damaged, of another model, or of a run with other options.
-  public func restore(_ trainer: Trainer, options: [String: String]) throws -> Bool {
-    guard let latest else { return false }
-    let folder = "\(path)/\(latest)"
-    guard let data = FileManager.default.contents(atPath: "\(folder)/run.json") else {
-      throw LockstepError("cannot read \(folder)/run.json, which \(path)/latest names")
-    }
-    guard let run = try? JSONDecoder().decode(Run.self, from: data) else {
-      throw LockstepError("\(folder)/run.json is damaged; remove \(path)/latest to start anew")
-    }
-    let model = try Safetensors(contentsOf: "\(folder)/model.safetensors")
-    let velocities = try Safetensors(contentsOf: "\(folder)/optimizer.safetensors")
-    let engine = trainer.engine
-    try engine.take(model, from: "\(folder)/model.safetensors")
-    for name in Set(run.options.keys).union(options.keys).sorted() where run.options[name] != options[name] {
-      throw LockstepError(
-        "the checkpoint \(folder) was made with --\(name) \(run.options[name] ?? "unset"), this run has"
-          + " \(options[name] ?? "unset"); resume with the same options, or start from it with --init")
-    }
-    try engine.takeVelocities(velocities, from: "\(folder)/optimizer.safetensors")
-    engine.step = run.step
-    engine.batchesTracked = run.batches_tracked
-    return true
   }
 }

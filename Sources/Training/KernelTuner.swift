@@ -91,7 +91,7 @@ public struct KernelTuner: Sendable {
       for kernel in kernels { _ = kernel.seconds(pass) }
       let rounds = (0..<rounds).map { _ in kernels.map { $0.seconds(pass) } }
       result[pass] = algorithms.indices.map { index in
-        (algorithms[index], rounds.map { $0[index] }.sorted()[Self.rounds / 2])
+        (algorithms[index], rounds.map { $0[index] }.median!)
       }
     }
     return result

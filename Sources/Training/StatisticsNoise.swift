@@ -1,4 +1,5 @@
 import Foundation
+import Layers
 import Tensors
 
 /// How noisy batch statistics are that workers take from their own samples alone.
@@ -91,8 +92,9 @@ public struct StatisticsNoise: Codable, Sendable {
             sum += batch.sum(sample, channel)
             squaredSum += batch.squaredSum(sample, channel)
           }
-          means.append(sum / n)
-          variances.append(max(0, squaredSum / n - sum / n * (sum / n)))
+          let (mean, variance) = meanAndVariance(sum: sum, squaredSum: squaredSum, count: n)
+          means.append(mean)
+          variances.append(variance)
         }
       }
       let (mean, variance) = SampleSums.moments(batches, channel, positions: positions)
@@ -137,8 +139,7 @@ package struct SampleSums: Sendable {
       }
       count += batch.count * positions
     }
-    let mean = sum / Double(count)
-    return (mean, max(0, squaredSum / Double(count) - mean * mean))
+    return meanAndVariance(sum: sum, squaredSum: squaredSum, count: Double(count))
   }
 
   /// Samples.

@@ -1,3 +1,5 @@
+import Tensors
+
 /// What sync batch norm costs on one layout: the same batch trained with `sync` and with `local` statistics, in turn.
 public struct SyncCost: Codable, Sendable {
   /// One kind of statistics.
@@ -8,7 +10,7 @@ public struct SyncCost: Codable, Sendable {
     /// The model after the warm-up.
     public var fingerprint = ""
 
-    public var seconds: Double { SyncCost.median(rounds) }
+    public var seconds: Double { rounds.median! }
   }
 
   /// What grows with the number of workers.
@@ -38,10 +40,5 @@ public struct SyncCost: Codable, Sendable {
   public var costs: [Double] { zip(sync.rounds, local.rounds).map { $0 / $1 - 1 } }
 
   /// By how much sync is slower, of 1: the median of the rounds.
-  public var cost: Double { Self.median(costs) }
-
-  static func median(_ values: [Double]) -> Double {
-    let sorted = values.sorted()
-    return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
-  }
+  public var cost: Double { costs.median! }
 }

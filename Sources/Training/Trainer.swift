@@ -20,7 +20,7 @@ public final class Trainer {
   private let trainSource: BatchSource
   private let testSource: BatchSource?
 
-  /// - Parameter onlyEvaluates: takes batches too small to train with.
+  /// - Parameter onlyEvaluates: takes batches too small to train with, and those larger than the data set.
   /// - Throws: `LockstepError` if the options make no sense or the model does not fit the data.
   public init(
     _ model: any Layer, data: Dataset, options: TrainingOptions,
@@ -28,14 +28,14 @@ public final class Trainer {
   ) throws {
     self.options = options
     self.data = data
-    try options.check(samples: data.train.count, workers: communicator.size * options.threads)
+    try options.check(samples: data.train.count, ranks: communicator.size, onlyEvaluates: onlyEvaluates)
     let batch = options.globalBatchSize
     let rest = data.train.count % batch
     engine = try Engine(
       Network(model, input: data.shape, classCount: data.classCount, labelSmoothing: options.labelSmoothing),
       communicator: communicator, threads: options.threads, batchSizes: [batch] + (rest == 0 ? [] : [rest]),
       shards: options.effectiveShards, optimizer: options.optimizer, seed: options.seed,
-      patience: communicator.localSize * options.threads > Machine.processorCount ? .oversubscribed : .dedicated,
+      patience: Barrier.Patience(ranks: communicator.localSize, threads: options.threads),
       precision: options.precision, kernels: options.kernels, onlyEvaluates: onlyEvaluates)
     trainSource = BatchSource(
       data.train, order: SampleOrder(count: data.train.count, seed: options.seed, shuffle: options.shuffles),

@@ -49,25 +49,27 @@ public struct TrainingOptions: Sendable {
   }
 
   /// - Throws: `LockstepError` naming the first option that makes no sense.
-  func check(samples: Int, workers: Int) throws {
+  func check(samples: Int, ranks: Int, onlyEvaluates: Bool) throws {
     func require(_ holds: Bool, _ text: @autoclosure () -> String) throws {
       if !holds { throw LockstepError(text()) }
     }
     try require(globalBatchSize > 0, "the batch size must be positive, not \(globalBatchSize)")
     try require(
-      globalBatchSize <= samples,
+      onlyEvaluates || globalBatchSize <= samples,
       "a batch of \(globalBatchSize) samples is larger than the data set, which has \(samples); lower --batch-size")
     try require(effectiveShards > 0, "the number of shards must be positive, not \(effectiveShards)")
     try require(
       effectiveShards <= globalBatchSize,
       "\(effectiveShards) shards are more than the \(globalBatchSize) samples of a batch; lower --shards")
-    try require(
-      workers <= effectiveShards,
-      "\(workers) workers (ranks x threads) are more than the \(effectiveShards) shards of a batch, so that some would"
-        + " never have work; raise --shards or use fewer workers")
     try require(threads > 0, "the number of threads must be positive, not \(threads)")
+    try require(
+      threads <= effectiveShards / ranks,
+      "\(ranks) x \(threads) workers (ranks x threads) are more than the \(effectiveShards) shards of a batch, so that"
+        + " some would never have work; raise --shards or use fewer workers")
     switch length {
-    case .epochs(let count): try require(count > 0, "the number of epochs must be positive, not \(count)")
+    case .epochs(let count):
+      try require(count > 0, "the number of epochs must be positive, not \(count)")
+      try require(count <= Int.max / samples, "\(count) epochs are more than can be counted")
     case .steps(let count): try require(count > 0, "the number of steps must be positive, not \(count)")
     }
     try require(learningRate.isFinite && learningRate >= 0, "the learning rate must not be negative: \(learningRate)")

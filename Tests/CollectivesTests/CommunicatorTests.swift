@@ -1,4 +1,5 @@
 import Collectives
+import Foundation
 import Support
 import Tensors
 import Testing
@@ -17,6 +18,14 @@ import Testing
         #expect(isRight, "root \(root) of \(ranks), \(count) bytes")
       }
     }
+  }
+
+  @Test(arguments: [1, 3], [nil, 0, 1, 1000]) func fromFirst(ranks: Int, count: Int?) throws {
+    let bytes = count.map { Data((0..<$0).map { UInt8($0 & 0xFF) }) }
+    let received = try asRanks(ranks) { communicator in
+      try communicator.fromFirst { communicator.rank == 0 ? bytes : Data("not read".utf8) }
+    }
+    #expect(received.allSatisfy { $0 == bytes })
   }
 
   /// Uneven parts, every third one empty.

@@ -51,6 +51,42 @@ extension CommandTests {
       try expectRefusal(["--steps", "3"], "@/checkpoint holds a checkpoint of step 2; add --resume")
     }
 
+    /// The first rank reads what it has written, for all: others need not see its disk.
+    @Test(Program.needsMPI) func onADiskOfTheFirstRank() throws {
+      try FileManager.default.createDirectory(atPath: files.path("elsewhere"), withIntermediateDirectories: true)
+      let rank = [
+        Program.path, "train", "--model", "mlp", "--dataset", "tensors", "--data", files.path("data"), "--batch-size",
+        "24", "--threads", "1", "--steps", "5", "--checkpoint", "checkpoint", "--resume", "--save", "model",
+      ]
+      let outcome = try Program.launch(contexts: [
+        ["-np", "1", "-wdir", files.folder.path] + rank, ["-np", "1", "-wdir", files.path("elsewhere")] + rank,
+      ]).run()
+      #expect(outcome.code == 0 && outcome.output.contains("resuming after step 2"), "\(outcome.text)")
+      _ = try Program.launch(rank.dropFirst().map { $0 == "checkpoint" || $0 == "model" ? files.path("other-\($0)") : $0 })
+        .run()
+      #expect(try files.folder.data("model") == files.folder.data("other-model"))
+      #expect(try FileManager.default.contentsOfDirectory(atPath: files.path("elsewhere")) == [])
+    }
+
+    /// What the program has not made is not its to remove.
+    @Test func besideOtherFiles() throws {
+      let others = ["step-00000001.copy", "step-notes", "step-7"]
+      for name in others { try files.folder.write(Data(), to: "checkpoint/\(name)") }
+      _ = try train(["--steps", "3", "--resume"])
+      _ = try train(["--steps", "4", "--resume"])
+      let names = try FileManager.default.contentsOfDirectory(atPath: files.path("checkpoint"))
+      #expect(Set(names) == Set(others + ["latest", "step-00000003", "step-00000004"]))
+    }
+
+    /// Local statistics depend on the number of workers: whoever goes on with another one hears of it.
+    @Test func ofOtherWorkersWithStatisticsOfTheirOwn() throws {
+      let arguments = ["--batch-norm", "local", "--checkpoint", files.path("local"), "--resume"]
+      _ = try train(arguments + ["--steps", "1"])
+      #expect(try train(arguments + ["--steps", "2"]).count(of: "warning: ") == 0)
+      let outcome = try train(arguments + ["--steps", "3", "--threads", "2"])
+      #expect(outcome.code == 0 && outcome.count(of: "of their own: 1 until now, 2 from here on") == 1, "\(outcome.text)")
+    }
+
     @Test func ofAnotherModel() throws {
       try expectRefusal(
         ["--steps", "3", "--resume"], model: "mlp:32",

@@ -41,7 +41,6 @@ extension CommandTests {
         let (forward, alone) = (operation["forward_ms"] as? Double, operation["isolated_ms"] as? Double)
         #expect(forward ?? 0 > 0 && alone ?? 0 > 0, "\(operation["name"] ?? "")")
       }
-      // The parts make up the step, but for what the profiler itself takes.
       let parts = ["kernels_ms", "meetings_ms", "additions_ms", "reading_ms", "preparation_ms", "update_ms"]
       #expect(parts.allSatisfy { result[$0] as? Double ?? -1 >= 0 })
     }

@@ -74,6 +74,29 @@ extension CommandTests {
       #expect(ranks.count(of: "warning: \(processors + 1) ranks x 1 threads") == 1, "\(ranks.text)")
     }
 
+    /// More than there are samples to train with, and more than there are at all.
+    @Test func batchesToEvaluateMayBeLarge() throws {
+      _ = try train(["--steps", "1", "--save", files.path("model")])
+      let outcome = try Program.launch([
+        "evaluate", "--model", "mlp", "--dataset", "tensors", "--data", files.path("data"), "--init",
+        files.path("model"),
+      ]).run()
+      #expect(outcome.code == 0 && outcome.output.contains(" of 13  "), "\(outcome.text)")
+    }
+
+    /// A pipe can only be written to, and nothing can be written beside it.
+    @Test func metricsGoIntoPipes() throws {
+      let pipe = files.path("pipe")
+      #expect(mkfifo(pipe, 0o600) == 0)
+      let reader = open(pipe, O_RDONLY | O_NONBLOCK)
+      defer { close(reader) }
+      try FileManager.default.createDirectory(atPath: "\(pipe).partial", withIntermediateDirectories: true)
+      _ = try train(["--steps", "2", "--metrics", pipe])
+      var bytes = [UInt8](repeating: 0, count: 4096)
+      let text = String(decoding: bytes[..<max(0, read(reader, &bytes, bytes.count))], as: UTF8.self)
+      #expect(text.hasPrefix("{\"step\":1,") && text.contains("{\"step\":2,"), "\(text)")
+    }
+
     @Test(Program.needsMPI) func onlyTheFirstRankPrints() throws {
       let outcome = try train(ranks: 3, ["--epochs", "2", "--threads", "1"])
       #expect(outcome.errors == "")

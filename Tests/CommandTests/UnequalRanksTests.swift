@@ -34,6 +34,18 @@ extension CommandTests {
       try expect([], ["--no-such-option"], "Unknown option '--no-such-option'")
     }
 
+    @Test func differentNetworksInspected() throws {
+      let inspect = [Program.path, "inspect", "--shape", "1,4,4", "--model"]
+      try expectError(inspect + ["mlp"], inspect + ["mlp:8"], "--model is mlp on rank 0, but mlp:8 on rank 1")
+    }
+
+    /// Parameters would lie elsewhere, or sums be rounded otherwise.
+    @Test func differentInstructions() throws {
+      try expectError(
+        [Program.path] + arguments, ["-x", "ONEDNN_MAX_CPU_ISA=SSE41", Program.path] + arguments,
+        "rank 1 computes with SSE4.1, oneDNN ")
+    }
+
     @Test func differentSubcommands() throws {
       try expectError(
         [Program.path] + arguments, [Program.path, "inspect"],

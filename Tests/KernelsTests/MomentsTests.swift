@@ -59,7 +59,7 @@ import Testing
             let moments = Moments(sum: sums.sum[c], squaredSum: sums.squaredSum[c], count: values.count)
             let error = max(
               abs(moments.mean - expected.mean) / 5, abs(moments.variance - expected.variance) / expected.variance)
-            if !(error <= worst) { worst = error }
+            if isWorse(error, than: worst) { worst = error }
           }
         }
       }

@@ -32,5 +32,6 @@ import Testing
     run.w = run.w.map { $0 * 1.01 }
     let other = try run.outcome()
     #expect(relativeError(other.dx, outcome.dx) > 5e-3)
+    #expect(isWorse(.nan, than: 1) && isWorse(2, than: 1) && !isWorse(1, than: 2) && !isWorse(1, than: .nan))
   }
 }

@@ -36,12 +36,15 @@ package struct CentralDifferences {
         let expected = zip(gradient, direction).reduce(0) { $0 + Double($1.0) * Double($1.1) }
         let scale = max(norm(gradient), 0.1 * (run.labels == nil ? norm(run.w) : 1)) / 3.0.squareRoot()
         let error = abs((8 * near - far) / (12 * Double(step)) - expected) / scale
-        if number == 0 || !(error <= worst.error) { worst = (name, error) }
+        if number == 0 || isWorse(error, than: worst.error) { worst = (name, error) }
       }
       return worst
     }
   }
 }
+
+/// Whether an error is larger; none is worse than NaN, which must not be forgotten.
+package func isWorse(_ error: Double, than worst: Double) -> Bool { !worst.isNaN && !(error <= worst) }
 
 /// The Euclidean length, in Double.
 package func norm(_ values: some Sequence<Float>) -> Double {

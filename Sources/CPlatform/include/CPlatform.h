@@ -29,5 +29,5 @@ void platform_spin_hint(void);
 /// The process's largest resident set so far, in bytes: VmHWM.
 int64_t platform_peak_memory(void);
 
-/// The processor's model name, as /proc/cpuinfo or the architecture gives it.
+/// The processor's model name, as /proc/cpuinfo gives it.
 void platform_cpu_name(char *name, int capacity);
