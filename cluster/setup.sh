@@ -1,4 +1,5 @@
-# Installs what the build needs and is not there; sourced by the other scripts, from the project's root.
+# Installs what the build needs and is not there; sourced by the other scripts, from the project's root. With
+# needs_browser, a browser too: the tests look at the pages that benches and experiments write.
 
 packages=()
 need() { # need PACKAGE FILE...: the package is missing unless one of the files is there
@@ -16,8 +17,9 @@ command -v mpirun >/dev/null || packages+=(openmpi-bin)
 need libopenmpi-dev /usr/lib/*/openmpi/include/mpi.h
 need libdnnl-dev /usr/include/oneapi/dnnl/dnnl.h
 need zlib1g-dev /usr/include/zlib.h
-# The tests look at the pages that benches and experiments write.
-command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+if [ -n "${needs_browser-}" ]; then
+  command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+fi
 command -v pkg-config >/dev/null || packages+=(pkg-config)
 
 if [ ${#packages[@]} -gt 0 ]; then

@@ -2,6 +2,7 @@
 # Runs every check of the project: formatting, warnings, the import check, all tests, and the thread sanitizer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+needs_browser=1
 . cluster/setup.sh
 
 log=$(mktemp)

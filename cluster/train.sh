@@ -18,6 +18,13 @@ environment:
 TEXT
 }
 case "${1-}" in -h | --help) usage; exit ;; esac
+ranks=${RANKS:-1}
+case "$ranks" in
+  0 | *[!0-9]*)
+    echo "RANKS is '$ranks'; it must be a number of MPI ranks, from 1" >&2
+    exit 1
+    ;;
+esac
 
 # Paths among the options are the caller's.
 here=$PWD
@@ -29,7 +36,6 @@ echo "building Lockstep"
 swift build -c release --product lockstep >.build-log 2>&1 || { cat .build-log >&2; exit 1; }
 rm -f .build-log
 
-ranks=${RANKS:-1}
 [ $# -gt 0 ] || set -- --epochs 2 --batch-size 64 --schedule cosine
 cd "$here"
 set -- "$root/.build/release/lockstep" train "$@"

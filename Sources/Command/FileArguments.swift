@@ -1,7 +1,6 @@
 import ArgumentParser
 import Collectives
 import Layers
-import Reports
 import Tensors
 import Training
 
@@ -43,7 +42,7 @@ struct FileArguments: ParsableArguments {
   /// Finds out before training whether what comes after it can be written, by the first rank.
   func check() throws {
     if let save { try AtomicFile.checkWritable(save) }
-    if let metrics { try MetricsFile.checkWritable(metrics) }
+    if let metrics { try AtomicFile.checkWritable(metrics) }
     guard let checkpointFolder else { return }
     try checkpointFolder.prepare()
     if let step = try checkpointFolder.latestStep(), !resume {
@@ -51,6 +50,12 @@ struct FileArguments: ParsableArguments {
         "\(checkpointFolder.path) holds a checkpoint of step \(step); add --resume to go on from it,"
           + " or choose another folder")
     }
+  }
+
+  /// Finds out whether there is room for it.
+  func checkRoom(_ trainer: Trainer) throws {
+    if let save { try AtomicFile.checkRoom(bytes: trainer.modelBytes, at: save, for: save) }
+    try checkpointFolder?.checkRoom(trainer)
   }
 
   /// Takes the state that training starts from.

@@ -61,7 +61,7 @@ enum Main {
   /// Parses the arguments; a mistake in them, or a request for help, ends the program here on all ranks.
   private static func parse(_ communicator: any Communicator) throws -> any JobCommand {
     let outcome = Result { () throws -> any JobCommand in
-      var parsed = try LockstepCommand.parseAsRoot()
+      var parsed = try LockstepCommand.parseAsRoot(joined(Array(CommandLine.arguments.dropFirst())))
       if let command = parsed as? any JobCommand { return command }
       try parsed.run()  // prints the help
       throw CleanExit.message("")
@@ -81,6 +81,19 @@ enum Main {
       leave(communicator, code: Int32(messages[first].prefix { $0 != "\n" }) ?? 1)
     }
     return try outcome.get()
+  }
+
+  /// Joins options with negative numbers behind them, which the parser would take for options too.
+  private static func joined(_ words: [String]) -> [String] {
+    words.reduce(into: []) { joined, word in
+      if let option = joined.last, option.hasPrefix("--"), !option.contains("="), word.hasPrefix("-"),
+        Double(word) != nil
+      {
+        joined[joined.count - 1] = "\(option)=\(word)"
+      } else {
+        joined.append(word)
+      }
+    }
   }
 
   private static func leave(_ communicator: any Communicator, code: Int32) -> Never {

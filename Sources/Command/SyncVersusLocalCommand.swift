@@ -70,6 +70,11 @@ struct SyncVersusLocalCommand: JobCommand {
     }
     let pool = try ProcessorPool(job)
     var layouts = self.layouts?.layouts ?? pool.layouts
+    let (fewest, ranks) = (layouts.map(\.ranks).min() ?? 1, job.communicator.size)
+    guard fewest <= ranks else {
+      throw SharedError(
+        "these layouts need \(fewest) ranks, this job has \(ranks); launch it with mpirun -np \(fewest)")
+    }
     let (folder, earlier) = try outputArguments.open(
       SyncCostReport.self, named: "sync-vs-local", options: identity, job)
     var report = earlier ?? SyncCostReport()

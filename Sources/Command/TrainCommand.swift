@@ -33,15 +33,25 @@ struct TrainCommand: JobCommand {
     let trainer = try job.communicator.agree { [options] () throws -> Trainer in
       if job.isFirst { try files.check() }
       let data = try dataArguments.load(seed: options.seed)
-      return try Trainer(modelArguments.make(for: data), data: data, options: options, communicator: job.communicator)
+      let trainer = try Trainer(
+        modelArguments.make(for: data), data: data, options: options, communicator: job.communicator)
+      if job.isFirst { try files.checkRoom(trainer) }
+      return trainer
     }
     let resumed = try files.restore(trainer, identity(options, trainer), job)
+    guard trainer.engine.step <= trainer.totalSteps else {
+      throw SharedError(
+        "the checkpoint is of step \(trainer.engine.step), but this run has \(trainer.totalSteps) steps; raise --epochs or"
+          + " --steps")
+    }
     try job.announce(options, subject(trainer))
     if let resumed { job.print(resumed) }
     try train(trainer, job, identity(options, trainer))
   }
 
   private func train(_ trainer: Trainer, _ job: Job, _ identity: [String: String]) throws {
+    let isComplete = trainer.engine.step == trainer.totalSteps
+    if isComplete { job.print("the run is complete: nothing is left to train") }
     let progress = ProgressReport(totalSteps: trainer.totalSteps, stepsPerEpoch: trainer.stepsPerEpoch)
     let metrics = try job.communicator.agree {
       job.isFirst ? try files.metrics.map { try MetricsFile($0, after: files.resume ? trainer.engine.step : nil) } : nil
@@ -56,7 +66,7 @@ struct TrainCommand: JobCommand {
     try job.communicator.agree {
       if job.isFirst, let path = files.save { try trainer.model.write(to: path) }
     }
-    if job.isFirst { progress.finish() }
+    if job.isFirst, !isComplete { progress.finish() }
   }
 
   private func subject(_ trainer: Trainer) -> String {

@@ -41,7 +41,7 @@ extension Dataset {
         if let shape, let classCount {
           try random(shape: shape, classCount: classCount, seed: seed)
         } else {
-          throw LockstepError("random needs the shape of a sample and the number of classes")
+          throw LockstepError("random needs the shape of a sample and the number of classes: --shape C,H,W --classes N")
         }
       case "mnist":
         try mnist(

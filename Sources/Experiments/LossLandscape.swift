@@ -72,6 +72,13 @@ public struct CovariateShift: Codable, Sendable {
     (self.step, self.layer, self.difference, self.cosine) = (step, layer, difference, cosine)
   }
 
+  private static func weights(_ engine: Engine) -> [Parameter] {
+    engine.plan.network.parameters.filter { $0.role == .weight }
+  }
+
+  /// How many layers have weights.
+  static func layerCount(_ engine: Engine) -> Int { weights(engine).count }
+
   /// Measures some layers on one batch; the engine's parameters stay what they are.
   ///
   /// - Parameter layers: counted from 1 among those with weights.
@@ -79,7 +86,7 @@ public struct CovariateShift: Codable, Sendable {
     _ engine: Engine, _ batch: Batch, learningRate: Double, layers: [Int]
   ) throws -> [CovariateShift] {
     let gradient = try engine.gradient(batch).gradient
-    let weights = engine.plan.network.parameters.filter { $0.role == .weight }
+    let weights = weights(engine)
     return try layers.filter { $0 <= weights.count }.compactMap { layer in
       let weight = weights[layer - 1]
       // The step of what comes before the layer.

@@ -142,8 +142,13 @@ public struct Smoothness: Sendable {
       }
     return try communicator.agree { [options] in
       let modelOptions = ModelOptions(input: data.shape, classCount: data.classCount, normalization: normalization)
-      return try Trainer(
+      let trainer = try Trainer(
         ModelZoo.model(model, modelOptions), data: data, options: options, communicator: communicator)
+      let count = CovariateShift.layerCount(trainer.engine)
+      guard layers.contains(where: { $0 <= count }) else {
+        throw LockstepError("\(model) has \(count) layers with weights, none of which --layers names")
+      }
+      return trainer
     }
   }
 

@@ -43,33 +43,44 @@ extension Chart {
 }
 
 /// How charts look, in light and in dark.
-enum ChartStyle {
+package enum ChartStyle {
   static let fonts = "system-ui,\"Helvetica Neue\",Helvetica,Arial,\"Liberation Sans\",sans-serif"
 
-  static let css = """
+  package static let css = """
 
-    .chart{\(colours(\.light, ground: "#ffffff", ink: "#1c2127", soft: "#5b6570", grid: "#e4e7eb"))
+    .chart{\(colours(\.light))
       font:\(SVG.number(ChartText.size))px \(fonts);max-width:100%;height:auto}
     @media (prefers-color-scheme:dark){
-      .chart{\(colours(\.dark, ground: "#14181d", ink: "#e8ebef", soft: "#9aa5b1", grid: "#2b323a"))}}
-    .chart text{fill:var(--ink)} .chart .title{font-size:16px;font-weight:600} .chart .soft{fill:var(--soft)}
+      .chart{\(colours(\.dark))}}
+    .chart text{\(fill("ink"))} .chart .title{font-size:16px;font-weight:600} .chart .soft{\(fill("soft"))}
     .chart .strong{font-weight:600}
-    .chart .ground{fill:var(--ground)} .chart .grid{stroke:var(--grid)} .chart .axis{stroke:var(--soft)}
+    .chart .ground{\(fill("ground"))} .chart .grid{\(stroke("grid"))} .chart .axis{\(stroke("soft"))}
     .chart .line{fill:none;stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}
     .chart .faint{fill:none;stroke-width:1;opacity:.5} .chart .leader{fill:none;stroke-width:1;opacity:.6}
-    .chart .reference{fill:none;stroke:var(--soft);stroke-width:1.6;stroke-dasharray:6 4}
-    .chart .marker{stroke:var(--ground);stroke-width:1.2} .chart .band{stroke:none;opacity:.18}
-    .chart .bar{stroke:var(--ground);stroke-width:1} .chart .whisker{stroke:var(--ink);stroke-width:1.4}
-    \(Hue.allCases.map { ".chart .\($0.name){stroke:var(--\($0.name))} .chart .\($0.name)-fill{fill:var(--\($0.name))}" }
+    .chart .reference{fill:none;\(stroke("soft"));stroke-width:1.6;stroke-dasharray:6 4}
+    .chart .marker{\(stroke("ground"));stroke-width:1.2} .chart .band{stroke:none;opacity:.18}
+    .chart .bar{\(stroke("ground"));stroke-width:1} .chart .whisker{\(stroke("ink"));stroke-width:1.4}
+    \(Hue.allCases.map { ".chart .\($0.name){\(stroke($0.name))} .chart .\($0.name)-fill{\(fill($0.name))}" }
       .joined(separator: "\n"))
 
     """
 
-  private static func colours(
-    _ ground: KeyPath<(light: String, dark: String), String>, ground paper: String, ink: String, soft: String,
-    grid: String
-  ) -> String {
-    "--ground:\(paper);--ink:\(ink);--soft:\(soft);--grid:\(grid);"
-      + Hue.allCases.map { "--\($0.name):\($0.colours[keyPath: ground]);" }.joined()
+  /// By name, in light and in dark.
+  private static let palette: [(name: String, colours: (light: String, dark: String))] =
+    [
+      ("ground", ("#ffffff", "#14181d")), ("ink", ("#1c2127", "#e8ebef")), ("soft", ("#5b6570", "#9aa5b1")),
+      ("grid", ("#e4e7eb", "#2b323a")),
+    ] + Hue.allCases.map { ($0.name, $0.colours) }
+
+  private static func colours(_ ground: KeyPath<(light: String, dark: String), String>) -> String {
+    palette.map { "--\($0.name):\($0.colours[keyPath: ground]);" }.joined()
+  }
+
+  private static func fill(_ name: String) -> String { paint("fill", name) }
+  private static func stroke(_ name: String) -> String { paint("stroke", name) }
+
+  /// The light colour first, for programs that know no variables.
+  private static func paint(_ property: String, _ name: String) -> String {
+    "\(property):\(palette.first { $0.name == name }!.colours.light);\(property):var(--\(name))"
   }
 }

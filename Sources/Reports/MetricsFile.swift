@@ -22,30 +22,14 @@ public final class MetricsFile {
     handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
   }
 
-  /// Finds out whether a file, pipe or device of that name can be written to.
-  public static func checkWritable(_ path: String) throws {
-    // A resumed run may drop lines, and write what remains anew.
-    guard keepsNothing(path) else { return try AtomicFile.checkWritable(path) }
-    guard access(path, W_OK) == 0 else {
-      throw LockstepError("cannot write \(path): \(String(cString: strerror(errno)))")
-    }
-  }
-
-  /// Whether there is a pipe or a device of that name.
-  private static func keepsNothing(_ path: String) -> Bool {
-    var facts = stat()
-    return stat(path, &facts) == 0 && ![S_IFREG, S_IFDIR].contains(facts.st_mode & S_IFMT)
-  }
-
   private static func dropLines(of path: String, after step: Int) throws {
     struct Line: Decodable {
       let step: Int
     }
-    let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
-    guard !keepsNothing(path), let contents = FileManager.default.contents(atPath: target) else { return }
+    guard !AtomicFile.isStream(path), let contents = FileManager.default.contents(atPath: path) else { return }
     let lines = contents.split(separator: newline)
     let kept = lines.filter { ((try? JSONDecoder().decode(Line.self, from: $0))?.step ?? .max) <= step }
-    if kept.count < lines.count { try AtomicFile.write(kept.map { $0 + [newline] }, to: target) }
+    if kept.count < lines.count { try AtomicFile.write(kept.map { $0 + [newline] }, to: path) }
   }
 
   private static let newline = UInt8(ascii: "\n")

@@ -59,7 +59,7 @@ public struct Page: Sendable {
       :root{--paper:#0d1013;--ink:#e8ebef;--soft:#9aa5b1;--rule:#2b323a;--card:#14181d;--link:#6cb8ee}}
     *{box-sizing:border-box}
     body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 \(ChartStyle.fonts)}
-    main{max-width:872px;margin:0 auto;padding:40px 20px 56px}
+    main{max-width:960px;margin:0 auto;padding:40px 20px 56px}
     h1{font-size:28px;line-height:1.25;margin:0 0 10px;letter-spacing:-.01em}
     .lead{color:var(--soft);margin:0 0 24px}
     .findings{margin:0 0 32px;padding:0;list-style:none}

@@ -33,7 +33,7 @@ public struct RunFacts: Codable, Sendable {
     [
       ("Command", command), ("Date", date),
       ("Machine", "\(processor), \(processors) CPU\(processors == 1 ? "" : "s"), \(instruction_set)"),
-      ("Version", "Lockstep \(version), oneDNN \(library)"),
+      ("Version", "Lockstep \(version), \(library)"),
     ]
   }
 

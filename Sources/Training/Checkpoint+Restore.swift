@@ -30,25 +30,44 @@ extension CheckpointFolder {
     let engine = trainer.engine
     guard let folder = try newest(engine.communicator) else { return nil }
     func bytes(_ name: String) throws -> Data {
-      try engine.communicator.fromFirst { try fileBytes(of: "\(folder)/\(name)") }!
+      try engine.communicator.fromFirst { try advising(folder) { try fileBytes(of: "\(folder)/\(name)") } }!
     }
-    let (run, model, velocities) = try (
-      bytes("run.json"), bytes("model.safetensors"), bytes("optimizer.safetensors")
-    )
+    let (runBytes, model, velocities) = try (bytes("run.json"), bytes(Self.model), bytes(Self.velocities))
     return try engine.communicator.agree {
-      guard let run = try? JSONDecoder().decode(Run.self, from: run) else {
-        throw LockstepError("\(folder)/run.json is damaged; remove \(path)/latest to start anew")
+      let (run, model, velocities) = try advising(folder) {
+        let files = try (
+          Safetensors(model, from: "\(folder)/\(Self.model)"),
+          Safetensors(velocities, from: "\(folder)/\(Self.velocities)")
+        )
+        guard let run = try? JSONDecoder().decode(Run.self, from: runBytes) else {
+          throw LockstepError("\(folder)/run.json is damaged")
+        }
+        for (name, bytes) in [(Self.model, model), (Self.velocities, velocities)] {
+          if let fingerprint = run.fingerprints?[name], fingerprint != Fingerprint.of([bytes]) {
+            throw LockstepError("\(folder)/\(name) is damaged: it is not what was written")
+          }
+        }
+        return (run, files.0, files.1)
       }
-      let source = "\(folder)/model.safetensors"
-      try engine.take(Safetensors(model, from: source), from: source)
+      try engine.take(model, from: "\(folder)/\(Self.model)")
       try check(run, options, folder)
-      let second = "\(folder)/optimizer.safetensors"
-      try engine.takeVelocities(Safetensors(velocities, from: second), from: second)
+      try engine.takeVelocities(velocities, from: "\(folder)/\(Self.velocities)")
       (engine.step, engine.batchesTracked) = (run.step, run.batches_tracked)
       return engine.conditions.sorted { $0.key < $1.key }.compactMap { name, value in
         guard let before = run.conditions?[name], before != value else { return nil }
         return "\(name): \(before) until now, \(value) from here on"
       }
+    }
+  }
+
+  /// Adds to an error about a damaged checkpoint which other one there is.
+  private func advising<Result>(_ folder: String, _ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
+    } catch let error as LockstepError {
+      let other = names.last { !folder.hasSuffix("/\($0)") }
+      let advice = other.map { "write \($0), which is there too, into \(path)/latest to go on from it" }
+      throw LockstepError("\(error); \(advice ?? "choose another folder to start anew")")
     }
   }
 
@@ -65,7 +84,9 @@ extension Engine {
   /// What decides bits beside a run's options, by its name.
   var conditions: [String: String] {
     var conditions = ["instructions": InstructionSet.name]
-    if plan.network.statistics.contains(.local) { conditions["workers with statistics of their own"] = "\(grid.workers)" }
+    if plan.network.statistics.contains(.local) {
+      conditions["workers with statistics of their own"] = "\(grid.workers)"
+    }
     return conditions
   }
 }

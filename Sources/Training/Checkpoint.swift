@@ -12,7 +12,7 @@ import Tensors
 ///     DIR/step-00000120/plan.json               kernels and slices, if they are not the usual ones
 ///
 /// A checkpoint appears whole or not at all: its folder is written under another name and renamed, then `latest` is
-/// replaced. The one before is kept.
+/// replaced. The one before is kept. Without `latest`, the one of the highest step is the newest.
 public struct CheckpointFolder: Sendable {
   /// The folder.
   public let path: String
@@ -25,8 +25,10 @@ public struct CheckpointFolder: Sendable {
     let step: Int
     let batches_tracked: Int
     let options: [String: String]
-    /// What decides bits too, but may change while a run pauses; earlier versions did not keep it.
+    /// What decides bits too, but may change while a run pauses; earlier versions kept neither this nor fingerprints.
     let conditions: [String: String]?
+    /// Of the other files, by their names.
+    let fingerprints: [String: String]?
   }
 
   /// The step of the newest checkpoint, if there is one.
@@ -37,7 +39,7 @@ public struct CheckpointFolder: Sendable {
   /// The name of the newest checkpoint.
   func latest() throws -> String? {
     let file = "\(path)/latest"
-    guard FileManager.default.fileExists(atPath: file) else { return nil }
+    guard FileManager.default.fileExists(atPath: file) else { return names.last }
     guard let data = FileManager.default.contents(atPath: file) else {
       throw LockstepError("cannot read \(file), which names the newest checkpoint; is there no permission?")
     }
@@ -48,6 +50,12 @@ public struct CheckpointFolder: Sendable {
           + " choose another folder")
     }
     return name
+  }
+
+  /// The names of all whole checkpoints, ascending.
+  var names: [String] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).filter { Self.step(of: $0) != nil }
+      .sorted { Self.step(of: $0)! < Self.step(of: $1)! }
   }
 
   private static func name(ofStep step: Int) -> String {
@@ -72,6 +80,14 @@ public struct CheckpointFolder: Sendable {
     try AtomicFile.checkWritable("\(path)/latest")
   }
 
+  /// Checks that there is room for as many checkpoints as there will be at a time: two, and one that is being written.
+  public func checkRoom(_ trainer: Trainer) throws {
+    let missing = 3 - min(2, names.count)
+    // A velocity for every parameter.
+    try AtomicFile.checkRoom(
+      bytes: missing * 2 * trainer.modelBytes, at: "\(path)/latest", for: "checkpoints in \(path)")
+  }
+
   /// Writes a checkpoint; called by every rank, written by the first.
   ///
   /// - Parameter options: what decides the run's bits, to be compared on resuming.
@@ -84,6 +100,7 @@ public struct CheckpointFolder: Sendable {
     }
   }
 
+  static let (model, velocities) = ("model.safetensors", "optimizer.safetensors")
   /// What the name of a folder ends in while it is written.
   private static let partial = ".partial"
 
@@ -95,14 +112,18 @@ public struct CheckpointFolder: Sendable {
     do {
       try? files.removeItem(atPath: partial)
       try files.createDirectory(atPath: partial, withIntermediateDirectories: true)
-      try engine.model.write(to: "\(partial)/model.safetensors")
-      try velocities.write(to: "\(partial)/optimizer.safetensors")
+      try engine.model.write(to: "\(partial)/\(Self.model)")
+      try velocities.write(to: "\(partial)/\(Self.velocities)")
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-      let run = Run(
-        step: engine.step, batches_tracked: engine.batchesTracked, options: options, conditions: engine.conditions)
-      try AtomicFile.write([encoder.encode(run)], to: "\(partial)/run.json")
       try kernels?.write(to: "\(partial)/plan.json")
+      let fingerprints = try files.contentsOfDirectory(atPath: partial).map { file in
+        (file, Fingerprint.of([try fileBytes(of: "\(partial)/\(file)")]))
+      }
+      let run = Run(
+        step: engine.step, batches_tracked: engine.batchesTracked, options: options, conditions: engine.conditions,
+        fingerprints: Dictionary(uniqueKeysWithValues: fingerprints))
+      try AtomicFile.write([encoder.encode(run)], to: "\(partial)/run.json")
       let previous = try latest()
       try? files.removeItem(atPath: "\(path)/\(name)")
       try files.moveItem(atPath: partial, toPath: "\(path)/\(name)")

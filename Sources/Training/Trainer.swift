@@ -48,6 +48,11 @@ public final class Trainer {
   /// The model as it stands, with PyTorch's names.
   public var model: Safetensors { engine.model }
 
+  /// The bytes of its parameters.
+  public var modelBytes: Int {
+    engine.plan.network.parameters.reduce(0) { $0 + $1.count } * MemoryLayout<Float>.size
+  }
+
   /// Takes the parameters of a model file.
   ///
   /// - Parameter source: the file's name, for errors.

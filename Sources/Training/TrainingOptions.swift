@@ -64,24 +64,26 @@ public struct TrainingOptions: Sendable {
     try require(threads > 0, "the number of threads must be positive, not \(threads)")
     try require(
       threads <= effectiveShards / ranks,
-      "\(ranks) x \(threads) workers (ranks x threads) are more than the \(effectiveShards) shards of a batch, so that"
-        + " some would never have work; raise --shards or use fewer workers")
+      "\(ranks) x \(threads) workers (ranks x threads) are more than the \(effectiveShards)"
+        + " shard\(effectiveShards == 1 ? "" : "s") of a batch, so that some would never have work; raise"
+        + " \(effectiveShards < globalBatchSize ? "--shards" : "--batch-size") or use fewer workers")
     switch length {
     case .epochs(let count):
       try require(count > 0, "the number of epochs must be positive, not \(count)")
       try require(count <= Int.max / samples, "\(count) epochs are more than can be counted")
     case .steps(let count): try require(count > 0, "the number of steps must be positive, not \(count)")
     }
-    try require(learningRate.isFinite && learningRate >= 0, "the learning rate must not be negative: \(learningRate)")
+    try require(
+      learningRate.isFinite && learningRate >= 0, "the learning rate must be finite and not negative: \(learningRate)")
     try require(
       linearScalingBase.map { $0 > 0 } ?? true, "the linear scaling rule needs the positive batch size it starts from")
     try require((0..<1).contains(optimizer.momentum), "the momentum must be in [0, 1), not \(optimizer.momentum)")
     try require(
       optimizer.weightDecay.isFinite && optimizer.weightDecay >= 0,
-      "the weight decay must not be negative: \(optimizer.weightDecay)")
+      "the weight decay must be finite and not negative: \(optimizer.weightDecay)")
     try require((0..<1).contains(labelSmoothing), "the label smoothing must be in [0, 1), not \(labelSmoothing)")
     try require(
       schedule.warmupEpochs.isFinite && schedule.warmupEpochs >= 0,
-      "the warm-up must not be negative: \(schedule.warmupEpochs)")
+      "the warm-up must be finite and not negative: \(schedule.warmupEpochs)")
   }
 }

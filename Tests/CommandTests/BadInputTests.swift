@@ -40,13 +40,15 @@ extension CommandTests {
     private static let values = [
       Mistake(arguments: "--batch-size 6 --shards 8", error: "8 shards are more than the 6 samples of a batch"),
       Mistake(arguments: "--shards 2 --threads 3", error: "are more than the 2 shards of a batch"),
+      Mistake(arguments: "--batch-size 2 --threads 3", error: "raise --batch-size or use fewer workers"),
       Mistake(arguments: "--batch-size 49", error: "a batch of 49 samples is larger than the data set, which has 48"),
       Mistake(arguments: "--batch-size 0", error: "the batch size must be positive, not 0"),
+      Mistake(arguments: "--batch-size -1", error: "the batch size must be positive, not -1"),
       Mistake(arguments: "--threads 0", error: "the number of threads must be positive, not 0"),
       Mistake(arguments: "--threads \(Int.max)", error: "are more than the 4 shards of a batch"),
       Mistake(arguments: "--epochs \(Int.max)", error: "\(Int.max) epochs are more than can be counted"),
       Mistake(arguments: "--model mlp:\(Int.max)", error: "needs widths from 1 to 1048576, as in mlp:256,128"),
-      Mistake(arguments: "--learning-rate nan", error: "the learning rate must not be negative: nan"),
+      Mistake(arguments: "--learning-rate nan", error: "the learning rate must be finite and not negative: nan"),
       Mistake(arguments: "--dropout nan", error: "a dropout probability must be at least 0 and below 1, not nan"),
       Mistake(arguments: "--dropout=-0.1", error: "a dropout probability must be at least 0 and below 1, not -0.1"),
       Mistake(arguments: "--classes 0", error: "the number of classes must be in 1...1000000, not 0"),
@@ -137,7 +139,8 @@ extension CommandTests {
 
     /// Each rank may find that out while others still wait for it.
     @Test(arguments: [nil, 2].filter { $0 == nil || Program.mpirunExists }) func withoutMemory(ranks: Int?) throws {
-      let outcome = try Program.launch(ranks: ranks, ["train", "--model", "mlp:1048576,1048576", "--threads", "1"]).run()
+      let outcome = try Program.launch(ranks: ranks, ["train", "--model", "mlp:1048576,1048576", "--threads", "1"])
+        .run()
       #expect(outcome.code != 0 && outcome.text.contains("MiB of memory to be had"), "\(outcome.text)")
       #expect(!outcome.text.contains("Fatal error"))
     }

@@ -62,8 +62,10 @@ extension CommandTests {
         ["-np", "1", "-wdir", files.folder.path] + rank, ["-np", "1", "-wdir", files.path("elsewhere")] + rank,
       ]).run()
       #expect(outcome.code == 0 && outcome.output.contains("resuming after step 2"), "\(outcome.text)")
-      _ = try Program.launch(rank.dropFirst().map { $0 == "checkpoint" || $0 == "model" ? files.path("other-\($0)") : $0 })
-        .run()
+      _ = try Program.launch(
+        rank.dropFirst().map { $0 == "checkpoint" || $0 == "model" ? files.path("other-\($0)") : $0 }
+      )
+      .run()
       #expect(try files.folder.data("model") == files.folder.data("other-model"))
       #expect(try FileManager.default.contentsOfDirectory(atPath: files.path("elsewhere")) == [])
     }
@@ -84,7 +86,8 @@ extension CommandTests {
       _ = try train(arguments + ["--steps", "1"])
       #expect(try train(arguments + ["--steps", "2"]).count(of: "warning: ") == 0)
       let outcome = try train(arguments + ["--steps", "3", "--threads", "2"])
-      #expect(outcome.code == 0 && outcome.count(of: "of their own: 1 until now, 2 from here on") == 1, "\(outcome.text)")
+      #expect(
+        outcome.code == 0 && outcome.count(of: "of their own: 1 until now, 2 from here on") == 1, "\(outcome.text)")
     }
 
     @Test func ofAnotherModel() throws {
@@ -116,6 +119,40 @@ extension CommandTests {
 
       try FileManager.default.removeItem(atPath: files.path("\(step)/optimizer.safetensors"))
       try expectRefusal(["--steps", "3", "--resume"], "cannot read @/\(step)/optimizer.safetensors: ")
+    }
+
+    /// A number that is not what was written, which no format finds; the checkpoint before is named.
+    @Test func damagedInANumber() throws {
+      _ = try train(["--steps", "3", "--resume"])
+      for file in ["model", "optimizer"].map({ "checkpoint/step-00000003/\($0).safetensors" }) {
+        let whole = try files.folder.data(file)
+        var damaged = whole
+        damaged[damaged.count - 9] ^= 16
+        try files.folder.write(damaged, to: file)
+        try expectRefusal(
+          ["--steps", "4", "--resume"],
+          "@/\(file) is damaged: it is not what was written; write step-00000002, which is there too, into @/checkpoint/latest"
+        )
+        try files.folder.write(whole, to: file)
+      }
+      #expect(try train(["--steps", "4", "--resume"]).code == 0)
+    }
+
+    /// Whole checkpoints are found without the file that names one.
+    @Test func namedByNothing() throws {
+      _ = try train(["--steps", "12", "--resume"])
+      try FileManager.default.removeItem(atPath: files.path("checkpoint/latest"))
+      try expectRefusal(["--steps", "13"], "@/checkpoint holds a checkpoint of step 12; add --resume")
+      let outcome = try train(["--steps", "13", "--resume"])
+      #expect(outcome.code == 0 && outcome.output.contains("resuming after step 12"), "\(outcome.text)")
+    }
+
+    @Test func ofACompleteRun() throws {
+      try expectRefusal(["--steps", "1", "--resume"], "the checkpoint is of step 2, but this run has 1 steps; raise ")
+      let outcome = try train(["--steps", "2", "--resume", "--save", files.path("model")])
+      #expect(outcome.code == 0 && outcome.output.contains("the run is complete"), "\(outcome.text)")
+      #expect(
+        try files.folder.data("model") == files.folder.data("checkpoint/step-00000002/model.safetensors"))
     }
 
     /// Neither a fresh start nor a resumption may take the run in the folder for none.

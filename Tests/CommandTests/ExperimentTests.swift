@@ -106,7 +106,8 @@ extension CommandTests {
     @Test func mistakes() throws {
       expectCleanFailure(
         try run([
-          "experiment", "batch-norm-mnist", "--dataset", "glyphs", "--steps", "1", "--learning-rate", "1e38", "--output",
+          "experiment", "batch-norm-mnist", "--dataset", "glyphs", "--steps", "1", "--learning-rate", "1e38",
+          "--output",
           files.path("infinite"),
         ]), "a number among the results that is not finite")
       expectCleanFailure(try accuracy(["--samples-per-worker", "3"]), "3 does not divide a batch of 16 among workers")
@@ -115,6 +116,12 @@ extension CommandTests {
         try run(["experiment", "batch-norm-mnist", "--data", files.path("none")]), "no such file: ")
       expectCleanFailure(
         try run(["experiment", "smoothness", "--dataset", "cifar10", "--data", files.path("none")]), "none")
+      expectCleanFailure(
+        try run(["experiment", "smoothness", "--dataset", "glyphs", "--model", "mlp", "--layers", "9"]),
+        "mlp has 4 layers with weights, none of which --layers names")
+      expectCleanFailure(
+        try Program.launch(["bench", "sync-vs-local", "--layouts", "2x1"]).run(),
+        "need 2 ranks, this job has 1; launch it with mpirun -np 2")
     }
   }
 }
