@@ -11,10 +11,10 @@ struct BatchNormMNISTCommand: JobCommand {
     commandName: "batch-norm-mnist",
     abstract: "Ioffe and Szegedy 2015, figure 1: a network of sigmoids with batch norm and without.",
     discussion: """
-      Trains three hidden layers of 100 sigmoids on black and white digits, twice, and shows the test accuracy and the
+      Trains three hidden layers of 100 sigmoids on black and white digits, twice, and shows the test accuracy and the \
       distribution of a sigmoid's input in the course of training. --quick takes 5,000 steps, --full 50,000.
 
-        lockstep experiment batch-norm-mnist --full --data DIR --output batch-norm-mnist
+        lockstep experiment batch-norm-mnist --full --data DIR --output figure-1
       """)
 
   @Flag(exclusivity: .exclusive) var form = ExperimentForm.quick

@@ -13,12 +13,13 @@ struct BenchAccuracyCommand: JobCommand {
     commandName: "accuracy",
     abstract: "Measure the accuracy that batch norm and group norm reach, against the samples of one worker.",
     discussion: """
-      Trains the same network at one global batch with sync batch norm, with group norm, and with the statistics that
-      workers of 64, 32, ... 2 samples would take for themselves (ghost:N is, bit for bit, what they compute), and writes a
-      page. An interrupted bench keeps the runs that are complete; --resume goes on.
+      Trains the same network at one global batch with sync batch norm, with group norm, and with the statistics that \
+      workers of 64, 32, ... 2 samples would take for themselves (ghost:N is, bit for bit, what they compute), and \
+      writes a page. An interrupted bench keeps the runs that are complete; --resume goes on.
 
         lockstep bench accuracy --dataset fashion-mnist --data DIR --output accuracy
-        lockstep bench accuracy --dataset fashion-mnist --data DIR --epochs 5 --train-samples 20000 --output accuracy
+        lockstep bench accuracy --dataset fashion-mnist --data DIR --epochs 5 \\
+          --train-samples 20000 --output accuracy
       """)
 
   @OptionGroup(title: "Data") var dataArguments: DataArguments

@@ -17,12 +17,13 @@ struct BenchStepCommand: JobCommand {
     commandName: "step",
     abstract: "Measure a training step: images per second, and where the time goes.",
     discussion: """
-      Trains on noise. Prints each operation's time in the step and alone, its rate against the core's peak, the waits,
-      and the bound: the sum of the kernels' own times.
+      Trains on noise. Prints each operation's time in the step and alone, its rate against the core's peak, the \
+      waits, and the bound: the sum of the kernels' own times.
 
         lockstep bench step --model resnet20
-        lockstep bench step --model resnet18 --shape 3,224,224 --classes 1000 --batch-size 32
-        mpirun -np 2 --bind-to none lockstep bench step --threads 1 --model mlp --shape 1,28,28 --batch-size 64
+        lockstep bench step --model resnet18 --shape 3,224,224 --batch-size 32
+        mpirun -np 2 --bind-to none lockstep bench step --threads 1 --model mlp \\
+          --shape 1,28,28 --batch-size 64
       """)
 
   @OptionGroup var arguments: BenchArguments

@@ -9,15 +9,16 @@ struct EvaluateCommand: JobCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate", abstract: "Measure a trained network on the test samples.",
     discussion: """
-        lockstep evaluate --model resnet20 --dataset cifar10 --data DIR --init resnet20.safetensors
+        lockstep evaluate --model resnet20 --dataset cifar10 --data DIR \\
+          --init resnet20.safetensors
 
-      Batch norm normalizes with the running averages that were saved with the network. They lag behind its parameters
-      and weigh the last batches most. --recompute-statistics N takes, in their place, the exact mean and variance of
-      every channel over N batches of training samples, each batch normalized by its own statistics over the global batch,
-      as in training (Wu, Johnson 2021, arXiv:2105.07576): the same bits on any ranks x threads.
+      Batch norm normalizes with the running averages that were saved with the network. They lag behind its parameters \
+      and weigh the last batches most. --recompute-statistics N takes, in their place, the exact mean and variance of \
+      every channel over N batches of training samples, each batch normalized by its own statistics over the global \
+      batch, as in training (Wu, Johnson 2021, arXiv:2105.07576): the same bits on any ranks x threads.
 
-        lockstep evaluate --model resnet20 --dataset cifar10 --data DIR --init resnet20.safetensors \\
-          --recompute-statistics 100
+        lockstep evaluate --model resnet20 --dataset cifar10 --data DIR \\
+          --init resnet20.safetensors --recompute-statistics 100
       """)
 
   @OptionGroup(title: "Data") var dataArguments: DataArguments

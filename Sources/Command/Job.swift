@@ -100,16 +100,16 @@ struct Job {
     let cpus = Set(available).count == 1 ? "\(fewest)" : "\(fewest) to \(available.max() ?? 1)"
     let shards = options.effectiveShards
     print(
-      "\(ranks) rank\(ranks == 1 ? "" : "s") x \(threads) thread\(threads == 1 ? "" : "s"),"
+      "\(Formats.count(ranks, "rank")) x \(Formats.count(threads, "thread")),"
         + " \(cpus) CPU\(cpus == "1" ? "" : "s") per rank, \(InstructionSet.name) in \(options.precision.rawValue),"
-        + " \(shards) shards of a batch of \(options.globalBatchSize); \(subject)")
+        + " \(Formats.count(shards, "shard")) of a batch of \(options.globalBatchSize); \(subject)")
     if fewest < threads {
       print(
-        "warning: \(threads) threads per rank, but launched so that a rank may use only \(fewest)"
-          + " CPU\(fewest == 1 ? "" : "s"); launch with mpirun --bind-to none, or --map-by slot:PE=\(threads)")
+        "warning: \(threads) threads per rank, but launched so that a rank may use only"
+          + " \(Formats.count(fewest, "CPU")); launch with mpirun --bind-to none, or --map-by slot:PE=\(threads)")
     } else if communicator.localSize * threads > Machine.processorCount {
       print(
-        "warning: \(communicator.localSize) ranks x \(threads) threads on a machine of \(Machine.processorCount) CPUs"
+        "warning: \(communicator.localSize) ranks x \(Formats.count(threads, "thread")) on a machine of \(Machine.processorCount) CPUs"
           + " will wait for each other; use fewer")
     } else if fewest > threads, ranks * (threads + 1) > shards {
       print(

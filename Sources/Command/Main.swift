@@ -12,11 +12,12 @@ struct LockstepCommand: ParsableCommand {
     discussion: """
       The same run gives the same model, bit for bit, on any number of threads and ranks.
 
-        lockstep train                                       the embedded default, on this process's CPUs
-        mpirun -np 2 --bind-to none lockstep train           the same on two ranks
-        mpirun -np 2 --bind-to none lockstep train --model resnet20 --dataset cifar10 --data DIR --epochs 10
-        lockstep inspect --model resnet50 --shape 3,224,224  what a network consists of
-        lockstep bench step --model resnet20                 how fast it trains here, and where the time goes
+        lockstep train                                the embedded default
+        mpirun -np 2 --bind-to none lockstep train    the same on two ranks
+        mpirun -np 2 --bind-to none lockstep train --model resnet20 \\
+          --dataset cifar10 --data DIR --epochs 10
+        lockstep inspect --model vgg11                what a network consists of
+        lockstep bench step --model resnet20          how fast it trains here
       """,
     version: "0.1.0",
     subcommands: [

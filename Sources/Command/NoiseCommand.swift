@@ -11,11 +11,12 @@ struct NoiseCommand: JobCommand {
     commandName: "noise",
     abstract: "Measure how noisy batch statistics are that workers take from few samples.",
     discussion: """
-      Looks at every batch norm of a fresh network and of a trained one, for groups of 2, 4, ... samples up to the whole
-      batch, beside the 1/n law, and writes a page.
+      Looks at every batch norm of a fresh network and of a trained one, for groups of 2, 4, ... samples up to the \
+      whole batch, beside the 1/n law, and writes a page.
 
         lockstep bench noise --dataset cifar10 --data DIR
-        lockstep bench noise --dataset cifar10 --data DIR --init resnet20.safetensors --output noise
+        lockstep bench noise --dataset cifar10 --data DIR --output noise \\
+          --init resnet20.safetensors
       """)
 
   @OptionGroup(title: "Data") var dataArguments: DataArguments

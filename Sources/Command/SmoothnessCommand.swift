@@ -11,15 +11,16 @@ struct SmoothnessCommand: JobCommand {
     commandName: "smoothness",
     abstract: "Santurkar et al. 2018: the loss landscape and covariate shift, with batch norm and without.",
     discussion: """
-      Trains a VGG network with batch norm, without, and with noise behind batch norm, and a linear network of 25 layers
-      with and without. In the course of training it measures the range of the loss and of the gradient's change along the
-      gradient, the effective beta-smoothness, and how the gradients of layers change when the layers below take their
-      step.
+      Trains a VGG network with batch norm, without, and with noise behind batch norm, and a linear network of 25 \
+      layers with and without. In the course of training it measures the range of the loss and of the gradient's \
+      change along the gradient, the effective beta-smoothness, and how the gradients of layers change when the layers \
+      below take their step.
 
       --quick takes 150 steps of VGG and 1,000 of the linear network; --full 15,000 and 10,000, which takes hours.
 
-        lockstep experiment smoothness --dataset cifar10 --data DIR --output smoothness
-        lockstep experiment smoothness --dataset cifar10 --data DIR --steps 1500 --interval 75 --output smoothness-1500
+        lockstep experiment smoothness --dataset cifar10 --data DIR --output page
+        lockstep experiment smoothness --dataset cifar10 --data DIR --steps 1500 \\
+          --interval 75 --output smoothness-1500
       """)
 
   @Flag(exclusivity: .exclusive) var form = ExperimentForm.quick

@@ -23,11 +23,12 @@ struct SyncVersusLocalCommand: JobCommand {
     commandName: "sync-vs-local",
     abstract: "Measure what sync batch norm costs over local, on layouts of ranks and threads.",
     discussion: """
-      Launch it as training is launched. Each layout takes the first ranks of the job, while the others sleep, and may use
-      the CPUs of all. Trains on noise with sync and with local statistics in turn, and writes a page.
+      Launch it as training is launched. Each layout takes the first ranks of the job, while the others sleep, and may \
+      use the CPUs of all. Trains on noise with sync and with local statistics in turn, and writes a page.
 
         mpirun -np 2 lockstep bench sync-vs-local
-        mpirun -np 4 lockstep bench sync-vs-local --layouts 1x1,2x2,4x2 --model vgg11 --output vgg11-cost
+        mpirun -np 4 lockstep bench sync-vs-local --layouts 1x1,2x2,4x2 \\
+          --model vgg11 --output vgg11-cost
       """)
 
   @Option(help: ArgumentHelp("The network: \(ModelZoo.names.joined(separator: ", ")).", valueName: "name"))

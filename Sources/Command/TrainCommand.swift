@@ -14,10 +14,11 @@ struct TrainCommand: JobCommand {
       Launch it alone or with mpirun; the number of ranks and threads changes the time it takes, not the model.
 
         lockstep train --model mlp --dataset mnist --data DIR --epochs 5
-        mpirun -np 2 --bind-to none lockstep train --threads 1 --model resnet20 --dataset cifar10 --data DIR \\
-          --augment --epochs 20 --learning-rate 0.1 --schedule cosine --weight-decay 5e-4 --save resnet20.safetensors
+        mpirun -np 2 --bind-to none lockstep train --threads 1 --model resnet20 \\
+          --dataset cifar10 --data DIR --augment --epochs 20 --learning-rate 0.1 \\
+          --schedule cosine --weight-decay 5e-4 --save resnet20.safetensors
         lockstep train ... --checkpoint DIR            stop it at any time, then
-        lockstep train ... --checkpoint DIR --resume   on any number of ranks and threads
+        lockstep train ... --checkpoint DIR --resume   on any ranks x threads
       """)
 
   @OptionGroup(title: "Data") var dataArguments: DataArguments

@@ -13,7 +13,8 @@ struct TuneCommand: JobCommand {
       The plan decides a run's bits: every rank of a job must take the same file, and checkpoints keep it.
 
         lockstep tune --model resnet20 --save resnet20.plan.json
-        lockstep train --model resnet20 --dataset cifar10 --data DIR --plan resnet20.plan.json
+        lockstep train --model resnet20 --dataset cifar10 --data DIR \\
+          --plan resnet20.plan.json
       """)
 
   @OptionGroup var arguments: BenchArguments

@@ -7,14 +7,14 @@ extension AccuracyBench {
     let batch = options.globalBatchSize
     var page = Page(
       "Accuracy against samples per worker",
-      lead: "\(model) on \(dataset), global batch \(batch), \(seeds) seed\(seeds == 1 ? "" : "s"): the accuracy on test"
+      lead: "\(model) on \(dataset), global batch \(batch), \(Formats.count(seeds, "seed")): the accuracy on test"
         + " samples after the last epoch.")
     page.findings = findings(results)
     page.figures = [
       Figure(
         "accuracy", accuracyChart(results),
         caption:
-          "Means of \(seeds) seed\(seeds == 1 ? "" : "s"); bands from the lowest to the highest. A worker's batch"
+          "Means of \(Formats.count(seeds, "seed")); bands from the lowest to the highest. A worker's batch"
           + " norm sees its own samples (local) or the global batch (sync); group norm sees one sample."),
       Figure(
         "epochs", epochChart(results), caption: "Means over seeds of the accuracy on test samples after each epoch."),

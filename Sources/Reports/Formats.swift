@@ -14,6 +14,9 @@ package enum Formats {
     return (number < 0 ? "-" : "") + String(digits)
   }
 
+  /// "1 rank", "2 ranks".
+  package static func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
+
   /// A table of plain values as JSON, with the same bytes for the same values.
   ///
   /// - Throws: `LockstepError` if one of them is not finite, for which JSON has no word.

@@ -30,7 +30,7 @@ public struct OutputFolder: Sendable {
     do {
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     } catch {
-      throw LockstepError("cannot make the folder \(path): \((error as NSError).localizedDescription)")
+      throw LockstepError("cannot make the folder \(path): \(reason(error, path))")
     }
     let file = resultsFile
     try AtomicFile.checkWritable(file)

@@ -3,6 +3,7 @@ import Training
 /// Shows how training goes: a bar on a terminal, otherwise a line now and then. For rank 0.
 public final class ProgressReport {
   private let totalSteps: Int
+  private let stepsPerEpoch: Int
   private let epochs: Int
   private let isInteractive: Bool
   private let bar: ProgressBar
@@ -22,7 +23,7 @@ public final class ProgressReport {
   private static let lineInterval = Duration.seconds(10)
 
   public init(totalSteps: Int, stepsPerEpoch: Int, isInteractive: Bool = Terminal.isInteractive) {
-    self.totalSteps = totalSteps
+    (self.totalSteps, self.stepsPerEpoch) = (totalSteps, stepsPerEpoch)
     epochs = (totalSteps + stepsPerEpoch - 1) / stepsPerEpoch
     self.isInteractive = isInteractive
     bar = ProgressBar(isInteractive: isInteractive)
@@ -73,6 +74,8 @@ public final class ProgressReport {
       "epoch \(epoch.epoch + 1)/\(epochs)  step \(epoch.step)"
       + "  loss \(Formats.fixed(epochLoss / Double(max(epochSamples, 1)), 4))"
       + "  accuracy \(Formats.percent(Double(epochCorrect) / Double(max(epochSamples, 1))))"
+    // A run that goes on in the middle of an epoch has not seen its beginning.
+    if let firstStep, firstStep > epoch.epoch * stepsPerEpoch { line += " since step \(firstStep)" }
     if let test = epoch.test {
       line +=
         "  test loss \(Formats.fixed(test.loss, 4))"

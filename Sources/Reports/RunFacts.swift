@@ -32,7 +32,7 @@ public struct RunFacts: Codable, Sendable {
   var rows: [(name: String, value: String)] {
     [
       ("Command", command), ("Date", date),
-      ("Machine", "\(processor), \(processors) CPU\(processors == 1 ? "" : "s"), \(instruction_set)"),
+      ("Machine", "\(processor), \(Formats.count(processors, "CPU")), \(instruction_set)"),
       ("Version", "Lockstep \(version), \(library)"),
     ]
   }

@@ -131,7 +131,8 @@ public struct StepTable: Encodable, Sendable {
     }
     let slowest = operations.sorted { $0.milliseconds - $0.isolated_ms > $1.milliseconds - $1.isolated_ms }.prefix(3)
     return """
-      \(model), batch \(global_batch_size) in \(shards) shards, \(ranks) ranks x \(threads) threads, \(processor), \
+      \(model), batch \(global_batch_size) in \(Formats.count(shards, "shard")), \(Formats.count(ranks, "rank")) x \
+      \(Formats.count(threads, "thread")), \(processor), \
       \(instruction_set) in \(precision), \(Formats.fixed(peak_gflops_per_core, 0)) GFLOP/s per core
       \(Formats.rate(images_per_second)) images/s: \(Formats.fixed(step_ms, 3)) ms per step, spread \(Formats.percent(spread)), \
       \(Formats.bytes(peak_memory_bytes)) of memory at most

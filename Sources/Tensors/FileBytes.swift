@@ -11,8 +11,8 @@ package func fileBytes(of path: String) throws -> Data {
   }
 }
 
-/// The system's short reason for a failed read.
-private func reason(_ error: any Error, _ path: String) -> String {
+/// The system's short reason for a failed call.
+package func reason(_ error: any Error, _ path: String) -> String {
   var isDirectory: ObjCBool = false
   if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
     return "it is a directory"

@@ -147,6 +147,13 @@ extension CommandTests {
       #expect(outcome.code == 0 && outcome.output.contains("resuming after step 12"), "\(outcome.text)")
     }
 
+    /// An epoch's averages say so if they miss its beginning.
+    @Test func inTheMiddleOfAnEpoch() throws {
+      #expect(try train(["--steps", "3", "--resume"]).count(of: " since step ") == 0)
+      let outcome = try train(["--steps", "4", "--resume"])
+      #expect(outcome.count(of: " since step 3  test loss ") == 1, "\(outcome.text)")
+    }
+
     @Test func ofACompleteRun() throws {
       try expectRefusal(["--steps", "1", "--resume"], "the checkpoint is of step 2, but this run has 1 steps; raise ")
       let outcome = try train(["--steps", "2", "--resume", "--save", files.path("model")])

@@ -71,7 +71,7 @@ extension CommandTests {
       #expect(outcome.count(of: "warning: \(processors + 1) threads per rank") == 1, "\(outcome.text)")
       guard Program.mpirunExists else { return }
       let ranks = try train(ranks: processors + 1, length + ["--threads", "1"])
-      #expect(ranks.count(of: "warning: \(processors + 1) ranks x 1 threads") == 1, "\(ranks.text)")
+      #expect(ranks.count(of: "warning: \(processors + 1) ranks x 1 thread on a machine") == 1, "\(ranks.text)")
     }
 
     /// More than there are samples to train with, and more than there are at all.
