@@ -1,4 +1,4 @@
-// All kernels, or those that round to bf16, once for VARIANT.
+// The KERNELS of a file, once: for vectors of LANES Floats, as VARIANT.
 
 typedef float VEC __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef float NAME(aligned_vector) __attribute__((vector_size(4 * LANES), may_alias));
@@ -18,23 +18,7 @@ typedef double DOUBLES __attribute__((vector_size(8 * LANES), aligned(8), may_al
 #define NUMBERS ((MASK){0, 1, 2, 3, 4, 5, 6, 7})
 #endif
 
-#ifndef ONLY_ROUNDING
-#include "strided.h"
-#include "transforms.h"
-#include "products.h"
-#include "transposition.h"
-#include "patches.h"
-#include "passes.h"
-#include "gradient.h"
-#include "stem.h"
-#include "winograd.h"
-#include "pooling.h"
-#include "elementwise.h"
-#endif
-#include "functions.h"
-#include "normalization.h"
-#include "normalized_pooling.h"
-#include "rounding.h"
+#include KERNELS
 
 #undef SHUFFLE_LOW
 #undef SHUFFLE_HIGH

@@ -29,33 +29,41 @@ extension CheckpointFolder {
   public func restore(_ trainer: Trainer, options: [String: String]) throws -> [String]? {
     let engine = trainer.engine
     guard let folder = try newest(engine.communicator) else { return nil }
-    func bytes(_ name: String) throws -> Data {
+    let bytes = try ["run.json", Self.model, Self.velocities].map { name in
       try engine.communicator.fromFirst { try advising(folder) { try fileBytes(of: "\(folder)/\(name)") } }!
     }
-    let (runBytes, model, velocities) = try (bytes("run.json"), bytes(Self.model), bytes(Self.velocities))
     return try engine.communicator.agree {
-      let (run, model, velocities) = try advising(folder) {
-        let files = try (
-          Safetensors(model, from: "\(folder)/\(Self.model)"),
-          Safetensors(velocities, from: "\(folder)/\(Self.velocities)")
-        )
-        guard let run = try? JSONDecoder().decode(Run.self, from: runBytes) else {
-          throw LockstepError("\(folder)/run.json is damaged")
-        }
-        for (name, bytes) in [(Self.model, model), (Self.velocities, velocities)] {
-          if let fingerprint = run.fingerprints?[name], fingerprint != Fingerprint.of([bytes]) {
-            throw LockstepError("\(folder)/\(name) is damaged: it is not what was written")
-          }
-        }
-        return (run, files.0, files.1)
+      let contents = try advising(folder) {
+        try Contents(run: bytes[0], model: bytes[1], velocities: bytes[2], in: folder)
       }
-      try engine.take(model, from: "\(folder)/\(Self.model)")
-      try check(run, options, folder)
-      try engine.takeVelocities(velocities, from: "\(folder)/\(Self.velocities)")
-      (engine.step, engine.batchesTracked) = (run.step, run.batches_tracked)
+      try engine.take(contents.model, from: "\(folder)/\(Self.model)")
+      try check(contents.run, options, folder)
+      try engine.takeVelocities(contents.velocities, from: "\(folder)/\(Self.velocities)")
+      (engine.step, engine.batchesTracked) = (contents.run.step, contents.run.batches_tracked)
       return engine.conditions.sorted { $0.key < $1.key }.compactMap { name, value in
-        guard let before = run.conditions?[name], before != value else { return nil }
+        guard let before = contents.run.conditions?[name], before != value else { return nil }
         return "\(name): \(before) until now, \(value) from here on"
+      }
+    }
+  }
+
+  /// What a checkpoint's files hold.
+  private struct Contents {
+    let run: Run
+    let model, velocities: Safetensors
+
+    /// - Throws: `LockstepError` naming the file that is damaged.
+    init(run: Data, model: Data, velocities: Data, in folder: String) throws {
+      self.model = try Safetensors(model, from: "\(folder)/\(CheckpointFolder.model)")
+      self.velocities = try Safetensors(velocities, from: "\(folder)/\(CheckpointFolder.velocities)")
+      guard let run = try? JSONDecoder().decode(Run.self, from: run) else {
+        throw LockstepError("\(folder)/run.json is damaged")
+      }
+      self.run = run
+      for (name, bytes) in [(CheckpointFolder.model, model), (CheckpointFolder.velocities, velocities)] {
+        if let fingerprint = run.fingerprints?[name], fingerprint != Fingerprint.of([bytes]) {
+          throw LockstepError("\(folder)/\(name) is damaged: it is not what was written")
+        }
       }
     }
   }

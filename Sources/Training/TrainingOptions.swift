@@ -70,7 +70,7 @@ public struct TrainingOptions: Sendable {
     switch length {
     case .epochs(let count):
       try require(count > 0, "the number of epochs must be positive, not \(count)")
-      try require(count <= Int.max / samples, "\(count) epochs are more than can be counted")
+      try require(count <= Int.max / max(1, samples), "\(count) epochs are more than can be counted")
     case .steps(let count): try require(count > 0, "the number of steps must be positive, not \(count)")
     }
     try require(
