@@ -65,8 +65,7 @@ struct EvaluateCommand: JobCommand {
         model, data: data, options: options, communicator: job.communicator,
         onlyEvaluates: recomputeStatistics == nil)
     }
-    let file = try job.parameters(of: initial)
-    try job.communicator.agree { try trainer.initialize(from: file, source: initial) }
+    try job.initialize(trainer, from: initial)
     try job.announce(options, "\(modelArguments.model) on \(trainer.data.name)")
     if let recomputeStatistics {
       try job.communicator.agree { try trainer.recomputeStatistics(batches: recomputeStatistics) }

@@ -66,10 +66,7 @@ struct FileArguments: ParsableArguments {
       let warnings = changes.map { "\nwarning: \($0); the model will be another than without the pause" }
       return "resuming after step \(trainer.engine.step)" + warnings.joined()
     }
-    if let initial {
-      let file = try job.parameters(of: initial)
-      try job.communicator.agree { try trainer.initialize(from: file, source: initial) }
-    }
+    if let initial { try job.initialize(trainer, from: initial) }
     return resume ? "no checkpoint in \(checkpoint ?? "") yet: starting from the beginning" : nil
   }
 

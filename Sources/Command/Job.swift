@@ -46,29 +46,38 @@ struct Job {
     return try communicator.agree { try Safetensors(bytes!, from: path) }
   }
 
+  /// Takes a file of parameters, which rank 0 reads.
+  func initialize(_ trainer: Trainer, from path: String) throws {
+    let file = try parameters(of: path)
+    try communicator.agree { try trainer.initialize(from: file, source: path) }
+  }
+
   /// The threads of each rank if none are asked for: its CPUs, but no more than have a shard of every batch.
   func defaultThreads(shards: Int) -> Int { min(processors, max(1, shards / communicator.size)) }
 
   /// Ends the job if ranks run different builds of the program or different subcommands, or compute with different
   /// instructions: those decide the bits, and how parameters lie in memory.
   func requireSameProgram(subcommand: String) throws {
-    let builds = try communicator.allGather(Self.buildIdentity)
-    if let other = builds.firstIndex(where: { $0 != builds[0] }) {
+    if let other = try difference(Self.buildIdentity) {
       throw SharedError(
-        "rank \(other) runs another build of lockstep than rank 0; install the same one on every host")
+        "rank \(other.rank) runs another build of lockstep than rank 0; install the same one on every host")
     }
-    let instructions = try communicator.allGather("\(InstructionSet.name), \(InstructionSet.libraryVersion)")
-    if let other = instructions.firstIndex(where: { $0 != instructions[0] }) {
+    if let other = try difference("\(InstructionSet.name), \(InstructionSet.libraryVersion)") {
       throw SharedError(
-        "rank \(other) computes with \(instructions[other]), but rank 0 with \(instructions[0]); take hosts that are"
-          + " alike, or set ONEDNN_MAX_CPU_ISA on all of them to what the least one has, as in AVX2")
+        "rank \(other.rank) computes with \(other.text), but rank 0 with \(other.first); take hosts that are alike, or"
+          + " set ONEDNN_MAX_CPU_ISA on all of them to what the least one has, as in AVX2")
     }
-    let subcommands = try communicator.allGather(subcommand)
-    if let other = subcommands.firstIndex(where: { $0 != subcommand }) {
+    if let other = try difference(subcommand) {
       throw SharedError(
-        "ranks were launched with different subcommands: \(subcommands[0]) on rank 0, but \(subcommands[other]) on rank"
-          + " \(other)")
+        "ranks were launched with different subcommands: \(other.first) on rank 0, but \(other.text) on rank"
+          + " \(other.rank)")
     }
+  }
+
+  /// The first rank whose text is another than rank 0's, and both texts.
+  private func difference(_ text: String) throws -> (rank: Int, text: String, first: String)? {
+    let texts = try communicator.allGather(text)
+    return texts.firstIndex { $0 != texts[0] }.map { ($0, texts[$0], texts[0]) }
   }
 
   /// Ends the job if ranks were launched with different options.

@@ -99,7 +99,8 @@ public struct NetworkTable: Encodable, Sendable {
     \(model) on \(input.map(String.init).joined(separator: "x")), \(classes) classes: \
     \(Formats.grouped(parameters)) parameters, \(Formats.fixed(Double(flops_per_sample) / 1e6, 1)) MFLOP per sample \
     forward, \(segments.count) segments
-    batch \(global_batch_size) in \(Formats.count(shards, "shard")) on \(Formats.count(workers, "worker")), \(instruction_set) in \(precision): \
+    batch \(global_batch_size) in \(Formats.count(shards, "shard")) on \(Formats.count(workers, "worker")), \
+    \(instruction_set) in \(precision): \
     \(Formats.bytes(activation_bytes_per_worker)) of activations per worker, \
     \(Formats.bytes(parameter_bytes_per_rank)) of parameters per rank
     """

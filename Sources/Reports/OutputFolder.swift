@@ -30,7 +30,7 @@ public struct OutputFolder: Sendable {
     do {
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     } catch {
-      throw LockstepError("cannot make the folder \(path): \(reason(error, path))")
+      throw LockstepError("cannot make the folder \(path): \(systemReason(error, path))")
     }
     let file = resultsFile
     try AtomicFile.checkWritable(file)

@@ -7,12 +7,12 @@ package func fileBytes(of path: String) throws -> Data {
   do {
     return try Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped)
   } catch {
-    throw LockstepError("cannot read \(path): \(reason(error, path))")
+    throw LockstepError("cannot read \(path): \(systemReason(error, path))")
   }
 }
 
 /// The system's short reason for a failed call.
-package func reason(_ error: any Error, _ path: String) -> String {
+package func systemReason(_ error: any Error, _ path: String) -> String {
   var isDirectory: ObjCBool = false
   if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
     return "it is a directory"

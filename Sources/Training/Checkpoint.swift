@@ -27,7 +27,7 @@ public struct CheckpointFolder: Sendable {
     let options: [String: String]
     /// What decides bits too, but may change while a run pauses; earlier versions kept neither this nor fingerprints.
     let conditions: [String: String]?
-    /// Of the other files, by their names.
+    /// Of the files of parameters and velocities, by their names; `options` tells plans apart.
     let fingerprints: [String: String]?
   }
 
@@ -117,7 +117,7 @@ public struct CheckpointFolder: Sendable {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
       try kernels?.write(to: "\(partial)/plan.json")
-      let fingerprints = try files.contentsOfDirectory(atPath: partial).map { file in
+      let fingerprints = try [Self.model, Self.velocities].map { file in
         (file, Fingerprint.of([try fileBytes(of: "\(partial)/\(file)")]))
       }
       let run = Run(

@@ -62,10 +62,8 @@ extension CommandTests {
         ["-np", "1", "-wdir", files.folder.path] + rank, ["-np", "1", "-wdir", files.path("elsewhere")] + rank,
       ]).run()
       #expect(outcome.code == 0 && outcome.output.contains("resuming after step 2"), "\(outcome.text)")
-      _ = try Program.launch(
-        rank.dropFirst().map { $0 == "checkpoint" || $0 == "model" ? files.path("other-\($0)") : $0 }
-      )
-      .run()
+      let alone = rank.dropFirst().map { $0 == "checkpoint" || $0 == "model" ? files.path("other-\($0)") : $0 }
+      _ = try Program.launch(alone).run()
       #expect(try files.folder.data("model") == files.folder.data("other-model"))
       #expect(try FileManager.default.contentsOfDirectory(atPath: files.path("elsewhere")) == [])
     }

@@ -107,8 +107,7 @@ extension CommandTests {
       expectCleanFailure(
         try run([
           "experiment", "batch-norm-mnist", "--dataset", "glyphs", "--steps", "1", "--learning-rate", "1e38",
-          "--output",
-          files.path("infinite"),
+          "--output", files.path("infinite"),
         ]), "a number among the results that is not finite")
       expectCleanFailure(try accuracy(["--samples-per-worker", "3"]), "3 does not divide a batch of 16 among workers")
       expectCleanFailure(try accuracy(["--samples-per-worker", "1"]), "over a single value per channel")
