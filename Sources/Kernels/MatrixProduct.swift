@@ -56,16 +56,6 @@ package struct Matrix {
       }
     }
   }
-
-  /// Where strips hold an element.
-  ///
-  /// - Parameters:
-  ///   - rows: the matrix's rows.
-  ///   - columns: its columns, whole blocks.
-  package static func index(inStrips rows: Int, _ columns: Int, row: Int, column: Int) -> Int {
-    let first = column / stripWidth * stripWidth
-    return first * rows + row * min(stripWidth, columns - first) + column - first
-  }
 }
 
 /// Matrix products.

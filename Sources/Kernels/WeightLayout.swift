@@ -48,9 +48,16 @@ package final class WeightLayout: Sendable {
     return (count + block - 1) / block * block
   }
 
-  /// Where the transpose of a matrix [rows, columns] has an element, in strips.
-  private func index(_ row: Int, _ column: Int) -> Int {
-    Matrix.index(inStrips: shape[1], Self.wholeBlocks(shape[0]), row: column, column: row)
+  /// Hands over where each element of a matrix lies, row by row and in the strips of its transpose.
+  private func forEachElement(_ body: (_ plain: Int, _ packed: Int) -> Void) {
+    let (rows, columns, most) = (shape[0], shape[1], Matrix.stripWidth)
+    let padded = Self.wholeBlocks(rows)
+    for first in stride(from: 0, to: rows, by: most) {
+      let width = min(most, padded - first)
+      for row in first..<min(first + width, rows) {
+        for column in 0..<columns { body(row * columns + column, first * columns + column * width + row - first) }
+      }
+    }
   }
 
   init(shape: [Int], plain: dnnl_memory_desc_t, kernel: dnnl_memory_desc_t) {
@@ -64,10 +71,7 @@ package final class WeightLayout: Sendable {
   package func pack(_ plain: UnsafePointer<Float>, to packed: UnsafeMutablePointer<Float>, _ context: KernelContext) {
     switch order {
     case .plain: packed.update(from: plain, count: shape.reduce(1, *))
-    case .transposedStrips:
-      for row in 0..<shape[0] {
-        for column in 0..<shape[1] { packed[index(row, column)] = plain[row * shape[1] + column] }
-      }
+    case .transposedStrips: forEachElement { packed[$1] = plain[$0] }
     case .kernel(let pack, _): context.run(pack, plain, packed)
     }
   }
@@ -76,10 +80,7 @@ package final class WeightLayout: Sendable {
   package func unpack(_ packed: UnsafePointer<Float>, to plain: UnsafeMutablePointer<Float>, _ context: KernelContext) {
     switch order {
     case .plain: plain.update(from: packed, count: shape.reduce(1, *))
-    case .transposedStrips:
-      for row in 0..<shape[0] {
-        for column in 0..<shape[1] { plain[row * shape[1] + column] = packed[index(row, column)] }
-      }
+    case .transposedStrips: forEachElement { plain[$0] = packed[$1] }
     case .kernel(_, let unpack): context.run(unpack, packed, plain)
     }
   }
