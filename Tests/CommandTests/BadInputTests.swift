@@ -124,7 +124,7 @@ extension CommandTests {
       },
     ]
 
-    private func expectError(_ mistake: Mistake, ranks: Int?) throws {
+    private func launch(_ mistake: Mistake, ranks: Int?) throws -> Launch {
       try mistake.prepare(files)
       let given = mistake.arguments.replacing("@", with: files.folder.path).split(separator: " ").map(String.init)
       let length = given.contains("--epochs") ? [] : ["--epochs", "1"]
@@ -132,8 +132,11 @@ extension CommandTests {
         ("--model", "mlp"), ("--dataset", "tensors"), ("--data", files.path("data")), ("--batch-size", "24"),
         ("--threads", "1"),
       ].filter { !given.contains($0.0) }.flatMap { [$0.0, $0.1] }
-      let arguments = ["train"] + defaults + (given.contains("--steps") ? [] : length) + given
-      let outcome = try Program.launch(ranks: ranks, arguments).run()
+      return Program.launch(
+        ranks: ranks, ["train"] + defaults + (given.contains("--steps") ? [] : length) + given)
+    }
+
+    private func expectError(_ outcome: Launch.Outcome, _ mistake: Mistake) {
       expectCleanFailure(outcome, mistake.error.replacing("@", with: files.folder.path))
     }
 
@@ -145,10 +148,18 @@ extension CommandTests {
       #expect(!outcome.text.contains("Fatal error"))
     }
 
-    @Test(arguments: mistakes) func alone(_ mistake: Mistake) throws { try expectError(mistake, ranks: nil) }
+    @Test(arguments: mistakes) func alone(_ mistake: Mistake) throws {
+      expectError(try launch(mistake, ranks: nil).run(), mistake)
+    }
 
-    @Test(Program.needsMPI, arguments: mistakes) func onTwoRanks(_ mistake: Mistake) throws {
-      try expectError(mistake, ranks: 2)
+    /// A few jobs at a time: mpirun sleeps through most of the second that it takes to end one.
+    @Test(Program.needsMPI, arguments: stride(from: 0, to: mistakes.count, by: 5).map { mistakes[$0...].prefix(5) })
+    func onTwoRanks(_ mistakes: ArraySlice<Mistake>) throws {
+      let jobs = try mistakes.map { mistake in
+        let test = try Self()
+        return (test, mistake, try test.launch(mistake, ranks: 2).start())
+      }
+      for (test, mistake, job) in jobs { test.expectError(try job.wait(), mistake) }
     }
   }
 }
