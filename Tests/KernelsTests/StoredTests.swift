@@ -156,4 +156,20 @@ import Testing
       #expect(isSame, "\(result)")
     }
   }
+
+  /// Wherever the element is, and next to the largest numbers.
+  @Test(arguments: [1, 15, 16, 17, 40]) func nonFinite(count: Int) {
+    let halves = AlignedBuffer<UInt16>(count: count)
+    let stored = Stored(nil, halves: halves.start)
+    let finite: [UInt16] = [0x7F7F, 0xFF7F, 0x0001]
+    for number in 0..<count { halves.start[number] = finite[number % finite.count] }
+    #expect(!stored.hasNonFinite(count: count))
+    for number in 0..<count {
+      for value: UInt16 in [0x7F80, 0xFF80, 0x7FC0, 0xFF81] {
+        halves.start[number] = value
+        #expect(stored.hasNonFinite(count: count), "\(value) at \(number)")
+      }
+      halves.start[number] = finite[number % finite.count]
+    }
+  }
 }

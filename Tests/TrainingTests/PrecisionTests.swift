@@ -222,6 +222,43 @@ import Training
     #expect(found.dx == rounded(atFirst.dx))
   }
 
+  /// A batch norm with frozen statistics that reads what an earlier segment has kept, and alone sends a gradient back there.
+  @Test(arguments: Kernels.allCases) func frozenShortcut(kernels: Kernels) throws {
+    let input = Self.image
+    let convolution = Convolution(5, kernel: 3, padding: 1)
+    let (first, norm, inner, frozen) = (
+      Piece(layer: convolution, input: input, number: 1), Piece(layer: Self.normReLU, input: input, number: 2),
+      Piece(layer: convolution, input: input, number: 3),
+      Piece(layer: BatchNorm(statistics: .frozen), input: input, number: 4)
+    )
+    let network = Sequential {
+      first.layer
+      Residual(rectifies: false, shortcut: Sequential { frozen.layer }) {
+        norm.layer
+        inner.layer
+      }
+    }
+    let x = rounded(LayerRun.random(samples * input.count, number: 2))
+    let bfloat16 = try whole(
+      network, input: input, x: x, kernels,
+      [(first, "0."), (norm, "1.0."), (inner, "1.1."), (frozen, "1.downsample.0.")])
+    let found = try bfloat16.outcome()
+
+    let r = rounded(try exact(first, x, by: kernels).y)
+    let n = rounded(try exact(norm, r, by: kernels).y)
+    let c = rounded(try exact(inner, n, by: kernels).y)
+    let dy = rounded(bfloat16.w)
+    let atFrozen = try exact(frozen, r, dy, by: kernels)
+    #expect(found.y == rounded(zip(atFrozen.y, c).map { $0 + $1 }))
+    let atNorm = try exact(norm, r, rounded(try exact(inner, n, dy, by: kernels).dx), by: kernels)
+    let atFirst = try exact(
+      first, x, rounded(zip(rounded(atFrozen.dx), atNorm.dx).map { $0 + $1 }), by: kernels)
+    #expect(found.gradients["1.downsample.0.weight"] == atFrozen.gradients["weight"])
+    #expect(found.gradients["1.0.0.weight"] == atNorm.gradients["0.weight"])
+    #expect(found.gradients["0.weight"] == atFirst.gradients["weight"])
+    #expect(found.dx == rounded(atFirst.dx))
+  }
+
   /// Any mixture of kernels that take 16-bit numbers and of others, in convolutions one behind the other and side by side.
   @Test(.enabled(if: InstructionSet.hasAMX, "the processor has no AMX")) func mixedKernels() throws {
     let convolution = Convolution(16, kernel: 3, padding: 1)
