@@ -7,7 +7,7 @@ import Tensors
 /// - Throws: `LockstepError` naming the file and, if the packed data is damaged or ends early, the offset.
 func contents(of path: String) throws -> [UInt8] {
   guard let file = gzopen(path, "rb") else {
-    throw LockstepError("cannot read \(path): \(String(cString: strerror(errno)))")
+    throw LockstepError("cannot read \(path): \(systemReason())")
   }
   defer { gzclose_r(file) }
   var bytes: [UInt8] = []
@@ -21,7 +21,7 @@ func contents(of path: String) throws -> [UInt8] {
     case Z_BUF_ERROR:
       throw LockstepError(
         "\(path): offset \(gzoffset(file)): the file ends in the middle of its gzip data; get it again")
-    case Z_ERRNO: throw LockstepError("cannot read \(path): \(String(cString: strerror(errno)))")
+    case Z_ERRNO: throw LockstepError("cannot read \(path): \(systemReason())")
     default:
       let reason = message.replacing(path + ": ", with: "")
       throw LockstepError("\(path): offset \(gzoffset(file)): damaged gzip data (\(reason)); get it again")

@@ -83,7 +83,7 @@ extension BatchNormMNIST {
       let (low, high) = medians(network)
       findings.append(
         "\(network.hasBatchNorm ? "With" : "Without") batch norm the median of the sigmoid's input moves between"
-          + " \(Formats.fixed(low, 2)) and \(Formats.fixed(high, 2)), and the middle 70% of its inputs end up"
+          + " \(Formats.signed(low, 2)) and \(Formats.signed(high, 2)), and the middle 70% of its inputs end up"
           + " \(Formats.fixed(width(network), 2)) wide.")
     }
     return findings

@@ -39,6 +39,12 @@ package enum Formats {
   /// A number with that many decimals.
   package static func fixed(_ number: Double, _ decimals: Int) -> String { String(format: "%.\(decimals)f", number) }
 
+  /// The same with a minus, not a hyphen, and no sign at zero: "−0.17".
+  package static func signed(_ number: Double, _ decimals: Int) -> String {
+    let text = fixed(number, decimals)
+    return text.contains { ("1"..."9").contains($0) } ? text.replacing("-", with: "−") : fixed(0, decimals)
+  }
+
   /// 0.98765 -> "98.77%".
   package static func percent(_ share: Double) -> String { fixed(100 * share, 2) + "%" }
 

@@ -17,7 +17,7 @@ public final class MetricsFile {
     if let step { try Self.dropLines(of: path, after: step) }
     let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (step == nil ? O_TRUNC : 0), 0o644)
     guard descriptor >= 0 else {
-      throw LockstepError("cannot write the metrics file \(path): \(String(cString: strerror(errno)))")
+      throw LockstepError("cannot write the metrics file \(path): \(systemReason())")
     }
     handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
   }

@@ -36,7 +36,7 @@ public struct NoiseReport: Codable, Sendable {
       for layer in noise.layers {
         table.append([
           layer.name, Formats.grouped(layer.positions), Formats.fixed(layer.independentValues, 1),
-          Self.number(layer.slope(\.mean), 3), Self.number(layer.slope(\.variance), 3),
+          Formats.signed(layer.slope(\.mean), 3), Formats.signed(layer.slope(\.variance), 3),
           Formats.fixed(layer.points.first!.mean.squareRoot(), 3),
           Formats.fixed(layer.points.last!.mean.squareRoot(), 3),
         ])
@@ -52,10 +52,6 @@ public struct NoiseReport: Codable, Sendable {
 
   private var fewest: Int { states.first?.noise.layers.first?.points.first?.samples ?? 0 }
   private var most: Int { states.first?.noise.layers.first?.points.last?.samples ?? 0 }
-
-  private static func number(_ value: Double, _ decimals: Int) -> String {
-    Formats.fixed(value, decimals).replacingOccurrences(of: "-", with: "−")
-  }
 
   // MARK: - The page
 
@@ -93,9 +89,9 @@ public struct NoiseReport: Codable, Sendable {
         let slopes = noise.layers.map { $0.slope(path) }
         let near = slopes.count { abs($0 + 1) <= 0.1 }
         findings.append(
-          "In the \(state) network the variance of the batch \(kind) falls as N^\(Self.number(slopes.median!, 2)) with"
-            + " the samples per worker N (median of \(slopes.count) layers, \(Self.number(slopes.min()!, 2)) to"
-            + " \(Self.number(slopes.max()!, 2))): \(near == slopes.count ? "all" : "\(near) of \(slopes.count)")"
+          "In the \(state) network the variance of the batch \(kind) falls as N^\(Formats.signed(slopes.median!, 2)) with"
+            + " the samples per worker N (median of \(slopes.count) layers, \(Formats.signed(slopes.min()!, 2)) to"
+            + " \(Formats.signed(slopes.max()!, 2))): \(near == slopes.count ? "all" : "\(near) of \(slopes.count)")"
             + " within 10% of the 1/N law.")
       }
       let errors = noise.layers.map { ($0.points.first!.mean.squareRoot(), $0.points.last!.mean.squareRoot(), $0.name) }

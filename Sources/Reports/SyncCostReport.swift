@@ -227,12 +227,9 @@ public struct SyncCostReport: Codable, Sendable {
     + " of their own, with a barrier before each message, and are scaled to the median. All-reduce is the messages with"
     + " batch norm's sums once all ranks have come; exchange is gradients, parameters and the update."
 
-  private static func milliseconds(_ seconds: Double) -> String { Formats.fixed(1e3 * seconds, 1) }
+  private static func milliseconds(_ seconds: Double) -> String { Formats.rate(1e3 * seconds) }
 
-  private static func percent(_ share: Double) -> String {
-    let text = Formats.fixed(100 * share, 1)
-    return (text == "-0.0" ? "0.0" : text.replacingOccurrences(of: "-", with: "−")) + "%"
-  }
+  private static func percent(_ share: Double) -> String { Formats.signed(100 * share, 1) + "%" }
 }
 
 extension SyncCost {

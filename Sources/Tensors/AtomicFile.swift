@@ -11,7 +11,7 @@ public enum AtomicFile {
     let (target, isStream) = (target(path), isStream(path))
     let temporary = isStream ? path : target + partial
     func failure(_ action: String) -> LockstepError {
-      let reason = reason
+      let reason = systemReason()
       if !isStream { unlink(temporary) }
       return LockstepError("cannot \(action) \(path): \(reason)")
     }
@@ -40,12 +40,12 @@ public enum AtomicFile {
   /// - Throws: `LockstepError` naming the path and the system's reason.
   public static func checkWritable(_ path: String) throws {
     if isStream(path) {
-      guard access(path, W_OK) == 0 else { throw LockstepError("cannot write \(path): \(reason)") }
+      guard access(path, W_OK) == 0 else { throw LockstepError("cannot write \(path): \(systemReason())") }
       return
     }
     let temporary = target(path) + partial
     let descriptor = open(temporary, O_WRONLY | O_CREAT, 0o644)
-    guard descriptor >= 0 else { throw LockstepError("cannot write \(path): \(reason)") }
+    guard descriptor >= 0 else { throw LockstepError("cannot write \(path): \(systemReason())") }
     close(descriptor)
     unlink(temporary)
     var isDirectory: ObjCBool = false
@@ -72,9 +72,6 @@ public enum AtomicFile {
 
   /// What the name of a file ends in while it is written.
   private static let partial = ".partial"
-
-  /// The system's reason for its last refusal.
-  private static var reason: String { String(cString: strerror(errno)) }
 
   /// Where a link leads, even if nothing is there yet; the system follows as many.
   private static func target(_ path: String, links: Int = 40) -> String {

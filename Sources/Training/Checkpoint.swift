@@ -135,7 +135,7 @@ public struct CheckpointFolder: Sendable {
     } catch let error as LockstepError {
       throw error
     } catch {
-      throw LockstepError("cannot write the checkpoint \(path)/\(name): \(error.localizedDescription)")
+      throw LockstepError("cannot write the checkpoint \(path)/\(name): \(systemReason(error))")
     }
   }
 }
