@@ -27,8 +27,8 @@ build() {
 tests() {
   local status=0
   timeout --foreground 900 swift test --skip-build "$@" >"$log" 2>&1 || status=$?
-  grep -E '^(✘|➜|↳)|Fatal error|ThreadSanitizer' "$log" | cut -c1-400 || true
-  grep -E 'Test run with' "$log" | tail -1 || true
+  grep -aE '^(✘|➜|↳)|Fatal error|ThreadSanitizer' "$log" | cut -c1-400 || true
+  grep -aE 'Test run with' "$log" | tail -1 || true
   local wrong
   wrong=$(count '✘')
   passed=$((passed + $(count '✔'))) failed=$((failed + wrong)) skipped=$((skipped + $(count '➜')))
@@ -38,8 +38,9 @@ tests() {
   fi
 }
 
-# Tests whose line begins with a mark; the last line, on the whole run, is none.
-count() { grep -E "^$1 Test " "$log" | grep -E ' (passed|failed|skipped)' | grep -vc 'Test run with' || true; }
+# Tests whose line begins with a mark; the last line, on the whole run, is none. The log is text, even if lines that were
+# printed at the same time have broken a letter.
+count() { grep -aE "^$1 Test " "$log" | grep -aE ' (passed|failed|skipped)' | grep -avc 'Test run with' || true; }
 
 step "format"
 swift format lint --strict --recursive --parallel Package.swift Sources Tests
@@ -63,7 +64,7 @@ TSAN_OPTIONS=halt_on_error=1 \
 step "a planted race must be found"
 LOCKSTEP_PLANTED_RACE=1 TSAN_OPTIONS=halt_on_error=1 timeout 120 \
   swift test --skip-build -c release --sanitize=thread --scratch-path .build-tsan --filter PlantedRace >"$log" 2>&1 || true
-if grep -q 'WARNING: ThreadSanitizer: .*race' "$log"; then
+if grep -aq 'WARNING: ThreadSanitizer: .*race' "$log"; then
   echo "found"
   passed=$((passed + 1))
 else

@@ -152,10 +152,17 @@ extension CommandTests {
       expectError(try launch(mistake, ranks: nil).run(), mistake)
     }
 
-    /// A few jobs at a time: mpirun sleeps through most of the second that it takes to end one.
-    @Test(Program.needsMPI, arguments: stride(from: 0, to: mistakes.count, by: 5).map { mistakes[$0...].prefix(5) })
-    func onTwoRanks(_ mistakes: ArraySlice<Mistake>) throws {
-      let jobs = try mistakes.map { mistake in
+    /// Mistakes that are made at the same time: mpirun sleeps through most of the second that it takes to end a job.
+    struct Group: Sendable, CustomTestStringConvertible {
+      let mistakes: ArraySlice<Mistake>
+
+      var testDescription: String { mistakes.map(\.arguments).joined(separator: ", ") }
+    }
+
+    static let groups = stride(from: 0, to: mistakes.count, by: 5).map { Group(mistakes: mistakes[$0...].prefix(5)) }
+
+    @Test(Program.needsMPI, arguments: groups) func onTwoRanks(_ group: Group) throws {
+      let jobs = try group.mistakes.map { mistake in
         let test = try Self()
         return (test, mistake, try test.launch(mistake, ranks: 2).start())
       }
