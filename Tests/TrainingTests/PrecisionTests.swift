@@ -188,42 +188,10 @@ import Training
     #expect(relativeError(found.dx, rounded(atFirst.dx)) <= tolerance)
   }
 
-  /// A batch norm whose input others read too, who add to its gradient.
-  @Test(arguments: Kernels.allCases) func sharedInputOfBatchNorm(kernels: Kernels) throws {
-    let input = Self.image
-    let convolution = Convolution(5, kernel: 3, padding: 1)
-    let (first, norm, inner) = (
-      Piece(layer: convolution, input: input, number: 1), Piece(layer: Self.normReLU, input: input, number: 2),
-      Piece(layer: convolution, input: input, number: 3)
-    )
-    let network = Sequential {
-      first.layer
-      Residual(rectifies: false) {
-        norm.layer
-        inner.layer
-      }
-    }
-    let x = rounded(LayerRun.random(samples * input.count, number: 2))
-    let bfloat16 = try whole(
-      network, input: input, x: x, kernels, [(first, "0."), (norm, "1.0."), (inner, "1.1.")])
-    let found = try bfloat16.outcome()
-
-    let r = rounded(try exact(first, x, by: kernels).y)
-    let n = rounded(try exact(norm, r, by: kernels).y)
-    let c = rounded(try exact(inner, n, by: kernels).y)
-    #expect(found.y == rounded(zip(c, r).map { $0 + $1 }))
-    let dy = rounded(bfloat16.w)
-    let atInner = try exact(inner, n, dy, by: kernels)
-    let atNorm = try exact(norm, r, rounded(atInner.dx), by: kernels)
-    let atFirst = try exact(first, x, rounded(zip(dy, atNorm.dx).map { $0 + $1 }), by: kernels)
-    #expect(found.gradients["1.1.weight"] == atInner.gradients["weight"])
-    #expect(found.gradients["1.0.0.weight"] == atNorm.gradients["0.weight"])
-    #expect(found.gradients["0.weight"] == atFirst.gradients["weight"])
-    #expect(found.dx == rounded(atFirst.dx))
-  }
-
-  /// A batch norm with frozen statistics that reads what an earlier segment has kept, and alone sends a gradient back there.
-  @Test(arguments: Kernels.allCases) func frozenShortcut(kernels: Kernels) throws {
+  /// A batch norm whose input others read too, who add to its gradient: the identity, or a batch norm with frozen statistics,
+  /// which reads what an earlier segment has kept and alone sends a gradient back there.
+  @Test(arguments: Kernels.allCases, [false, true])
+  func sharedInputOfBatchNorm(kernels: Kernels, isFrozenShortcut: Bool) throws {
     let input = Self.image
     let convolution = Convolution(5, kernel: 3, padding: 1)
     let (first, norm, inner, frozen) = (
@@ -233,7 +201,7 @@ import Training
     )
     let network = Sequential {
       first.layer
-      Residual(rectifies: false, shortcut: Sequential { frozen.layer }) {
+      Residual(rectifies: false, shortcut: isFrozenShortcut ? Sequential { frozen.layer } : nil) {
         norm.layer
         inner.layer
       }
@@ -241,20 +209,22 @@ import Training
     let x = rounded(LayerRun.random(samples * input.count, number: 2))
     let bfloat16 = try whole(
       network, input: input, x: x, kernels,
-      [(first, "0."), (norm, "1.0."), (inner, "1.1."), (frozen, "1.downsample.0.")])
+      [(first, "0."), (norm, "1.0."), (inner, "1.1.")] + (isFrozenShortcut ? [(frozen, "1.downsample.0.")] : []))
     let found = try bfloat16.outcome()
 
     let r = rounded(try exact(first, x, by: kernels).y)
     let n = rounded(try exact(norm, r, by: kernels).y)
     let c = rounded(try exact(inner, n, by: kernels).y)
     let dy = rounded(bfloat16.w)
-    let atFrozen = try exact(frozen, r, dy, by: kernels)
-    #expect(found.y == rounded(zip(atFrozen.y, c).map { $0 + $1 }))
-    let atNorm = try exact(norm, r, rounded(try exact(inner, n, dy, by: kernels).dx), by: kernels)
-    let atFirst = try exact(
-      first, x, rounded(zip(rounded(atFrozen.dx), atNorm.dx).map { $0 + $1 }), by: kernels)
-    #expect(found.gradients["1.downsample.0.weight"] == atFrozen.gradients["weight"])
+    let atFrozen = isFrozenShortcut ? try exact(frozen, r, dy, by: kernels) : nil
+    #expect(found.y == rounded(zip(c, atFrozen?.y ?? r).map { $0 + $1 }))
+    let atInner = try exact(inner, n, dy, by: kernels)
+    let atNorm = try exact(norm, r, rounded(atInner.dx), by: kernels)
+    let dr = rounded(atFrozen?.dx ?? dy)
+    let atFirst = try exact(first, x, rounded(zip(dr, atNorm.dx).map { $0 + $1 }), by: kernels)
+    #expect(found.gradients["1.1.weight"] == atInner.gradients["weight"])
     #expect(found.gradients["1.0.0.weight"] == atNorm.gradients["0.weight"])
+    #expect(found.gradients["1.downsample.0.weight"] == atFrozen?.gradients["weight"])
     #expect(found.gradients["0.weight"] == atFirst.gradients["weight"])
     #expect(found.dx == rounded(atFirst.dx))
   }
